@@ -1,0 +1,65 @@
+"""Pictures of a model while it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import WandbLogger
+from torch import Tensor
+
+from zoo.contracts import Samples, Traverses
+from zoo.errors import UserError
+from zoo.pictures import grid, save_png
+
+__all__ = ["Pictures"]
+
+SEED = 0  # the same latents in every picture, so that a person sees the same digits sharpen
+
+
+class Pictures(L.Callback):
+    """Writes sample grids and latent traversals as PNG, and sends them to W&B.
+
+    Args:
+        folder: Where the pictures go.
+        every: Epochs between pictures; besides, there are some after the first and last epoch.
+
+    Raises:
+        UserError: if every is not positive.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        if every < 1:
+            raise UserError(f"--pictures_every must be at least 1 epoch, got {every}.")
+        self.folder = folder
+        self.every = every
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws when the epoch's turn has come; on the first process only."""
+        epoch = trainer.current_epoch + 1
+        due = epoch == 1 or epoch % self.every == 0 or epoch == trainer.max_epochs
+        if not due or not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        for name, sheet in draw(pl_module).items():
+            save_png(sheet, self.folder / f"{name}-epoch{epoch:04d}.png")
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    picture = sheet.permute(1, 2, 0).numpy()
+                    step = trainer.fit_loop.total_batch_idx + 1
+                    logger.log_image(f"pictures/{name}", [picture], step=step)
+
+
+def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
+    """Draws what a model can show: samples, and one traversal per code.
+
+    Returns:
+        Pictures by name, each a colour image in [0, 1], shape (3, H, W).
+    """
+    sheets = {}
+    if isinstance(model, Samples):
+        sheets["samples"] = grid(model.sample(count, seed=SEED))
+    if isinstance(model, Traverses):
+        for code in model.codes():
+            sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
+    return sheets

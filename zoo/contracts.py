@@ -1,0 +1,150 @@
+"""What a model can do: the capabilities that every tool asks for, instead of asking for a class.
+
+A model has a capability when it has the method. Shapes, units and ranges are part of the promise:
+images are float32 in [0, 1], shape (B, C, H, W); likelihoods are nats per example, shape (B,).
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+__all__ = [
+    "CAPABILITIES",
+    "Classifies",
+    "Decodes",
+    "Encodes",
+    "HasElbo",
+    "HasLogProb",
+    "Interpolates",
+    "Reconstructs",
+    "Samples",
+    "Traverses",
+    "capabilities",
+    "conditions",
+]
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Draws images."""
+
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """Returns n images in [0, 1], shape (n, C, H, W); further keywords are conditions."""
+        ...
+
+
+@runtime_checkable
+class HasLogProb(Protocol):
+    """Has an exact likelihood."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Returns log p(x) in nats, shape (B,); the docstring states the measure."""
+        ...
+
+
+@runtime_checkable
+class HasElbo(Protocol):
+    """Has a lower bound on the likelihood."""
+
+    def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
+        """Returns a lower bound of log p(x) in nats, shape (B,), to be maximised."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Infers a latent code."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Returns the code of each image, shape (B, latent)."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Maps a latent code to an image."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Returns images in [0, 1], shape (B, C, H, W), of codes of shape (B, latent)."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Passes an image through its code and back."""
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns images in [0, 1] of the shape of x."""
+        ...
+
+
+@runtime_checkable
+class Traverses(Protocol):
+    """Varies one latent code at a time."""
+
+    def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Returns images (rows, steps, C, H, W); along a row only the code changes."""
+        ...
+
+    def codes(self) -> tuple[str, ...]:
+        """Returns the names that `traverse` accepts."""
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """Walks between two latent codes."""
+
+    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Returns images (rows, steps, C, H, W); each row walks from one sample to another."""
+        ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """Infers a discrete class; unsupervised models number their classes as they like."""
+
+    num_codes: int
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Returns the inferred class of each image, shape (B,), int64 in [0, num_codes)."""
+        ...
+
+
+CAPABILITIES: dict[str, type] = {
+    "sample": Samples,
+    "log_prob": HasLogProb,
+    "elbo": HasElbo,
+    "encode": Encodes,
+    "decode": Decodes,
+    "reconstruct": Reconstructs,
+    "traverse": Traverses,
+    "interpolate": Interpolates,
+    "classify": Classifies,
+}
+
+
+def capabilities(model: Any) -> tuple[str, ...]:
+    """Names what a model can do, in the order of the contract.
+
+    Args:
+        model: A model, or a model class.
+
+    Example:
+        >>> class Coin:
+        ...     def sample(self, n, *, seed=None): ...
+        >>> capabilities(Coin())
+        ('sample',)
+    """
+    return tuple(name for name in CAPABILITIES if callable(getattr(model, name, None)))
+
+
+def conditions(model: Any) -> tuple[str, ...]:
+    """Names the keyword-only conditions of ``model.sample``, such as ``label``; seed is none."""
+    parameters = inspect.signature(model.sample).parameters.values()
+    return tuple(
+        p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed",)
+    )

@@ -1,0 +1,207 @@
+"""Batches from indices: the order of an epoch is a function of (seed, epoch, rank), so any run
+can be continued in mid-epoch and every rank knows its own part without asking the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from zoo.data.spec import Batch
+from zoo.errors import UserError
+
+__all__ = ["BatchLoader", "FileImages", "Images", "MemoryImages", "Order", "mix_seed", "subset"]
+
+
+def mix_seed(*parts: int) -> int:
+    """Hashes integers to a seed of 63 bits, so that near parts give unrelated streams.
+
+    Example:
+        >>> mix_seed(0, 1) == mix_seed(0, 1), mix_seed(0, 1) == mix_seed(1, 0)
+        (True, False)
+    """
+    mask, state = 2**64 - 1, 0x9E3779B97F4A7C15
+    for part in parts:  # splitmix64 (Steele et al. 2014) over the running state
+        state = (state + (part & mask) * 0xBF58476D1CE4E5B9 + 0x9E3779B97F4A7C15) & mask
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+        state ^= state >> 31
+    return state >> 1
+
+
+class Images(Protocol):
+    """A data set's images as bytes, fetched by index."""
+
+    labels: Tensor
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """Returns uint8 images, shape (B, C, H, W)."""
+        ...
+
+
+class MemoryImages:
+    """Decoded images in memory.
+
+    Args:
+        pixels: uint8, shape (N, C, H, W).
+        labels: int64, shape (N,).
+    """
+
+    def __init__(self, pixels: Tensor, labels: Tensor) -> None:
+        self.pixels = pixels
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """Returns uint8 images, shape (B, C, H, W)."""
+        return self.pixels[indices]
+
+
+class FileImages(Dataset[Tensor]):
+    """Images that are decoded when asked for, by worker processes. To be subclassed."""
+
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Decodes one image to uint8, shape (C, H, W)."""
+        raise NotImplementedError
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """Decodes images in this process; uint8, shape (B, C, H, W)."""
+        return torch.stack([self[int(i)] for i in indices])
+
+
+class _Subset(FileImages):
+    """Some of the images of another set."""
+
+    def __init__(self, images: Images, indices: Tensor) -> None:
+        self.source, self.indices = images, indices
+        self.labels = images.labels[indices]
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.source.fetch(self.indices[index : index + 1])[0]
+
+
+def subset(images: Images, indices: Tensor) -> Images:
+    """Returns the images at these indices; a copy if they live in memory."""
+    if isinstance(images, MemoryImages):
+        return MemoryImages(images.pixels[indices], images.labels[indices])
+    return _Subset(images, indices)
+
+
+class Order:
+    """Which images make which batch, in every epoch and on every rank.
+
+    Training: each epoch is one permutation from (seed, epoch), cut into batches of
+    ``batch_size`` per rank; the incomplete last round is left out, so no image comes twice and
+    all ranks have equally many batches. Evaluation: in order, every image once.
+
+    Args:
+        count: Number of images.
+        batch_size: Images per batch on each rank; fewer if there are not enough images.
+        shuffle: True for training.
+        seed: Decides the permutations.
+        rank: This process, from 0.
+        world: Number of processes.
+
+    Raises:
+        UserError: if there is no image for some rank, or the batch size is not positive.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, *, shuffle: bool, seed: int = 0, rank: int = 0,
+        world: int = 1,
+    ) -> None:  # fmt: skip
+        if batch_size < 1:
+            raise UserError(f"--data.batch_size must be at least 1, got {batch_size}.")
+        if count < world:
+            raise UserError(f"{count} images cannot be shared among {world} processes.")
+        self.count, self.shuffle, self.seed = count, shuffle, seed
+        self.rank, self.world = rank, world
+        self.batch_size = min(batch_size, count // world) if shuffle else batch_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the permutation; Lightning calls this at the start of every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.shuffle:
+            return self.count // (self.batch_size * self.world)
+        return math.ceil(len(range(self.rank, self.count, self.world)) / self.batch_size)
+
+    def batches(self) -> tuple[Tensor, ...]:
+        """Returns the indices of each batch of the present epoch on this rank."""
+        if not self.shuffle:
+            return torch.arange(self.rank, self.count, self.world).split(self.batch_size)
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
+        used = len(self) * self.batch_size * self.world
+        rounds = torch.randperm(self.count, generator=generator)[:used]
+        return rounds.view(-1, self.world, self.batch_size)[:, self.rank].unbind()
+
+
+class BatchLoader:
+    """Yields `Batch`es in an `Order`; continues where a checkpoint left it.
+
+    Args:
+        images: Where the bytes come from.
+        order: Which images make which batch.
+        binarize: Whether to draw each pixel from a Bernoulli law of its intensity, anew in every
+            epoch, from (seed, epoch, batch, rank).
+        workers: Processes that decode `FileImages`; images in memory need none.
+    """
+
+    def __init__(
+        self, images: Images, order: Order, *, binarize: bool = False, workers: int = 0
+    ) -> None:
+        self.images = images
+        self.sampler = order  # the name under which Lightning looks for `set_epoch`
+        self.binarize = binarize
+        self.workers = workers
+        self._start = 0
+        self._given = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order, start = self.sampler, self._start
+        self._start, self._given = 0, start
+        batches = order.batches()[start:]
+        for number, (indices, pixels) in enumerate(self._pixels(batches), start):
+            image = pixels.to(torch.float32).div_(255)
+            if self.binarize:
+                seed = mix_seed(order.seed, order.epoch, number, order.rank)
+                image = torch.bernoulli(image, generator=torch.Generator().manual_seed(seed))
+            self._given = number + 1
+            yield Batch(image, self.images.labels[indices])
+
+    def _pixels(self, batches: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.workers == 0 or not isinstance(self.images, FileImages):
+            for indices in batches:
+                yield indices, self.images.fetch(indices)
+            return
+        lists = [indices.tolist() for indices in batches]
+        decoded = DataLoader(self.images, batch_sampler=lists, num_workers=self.workers)
+        yield from zip(batches, decoded, strict=True)
+
+    def state_dict(self) -> dict[str, int]:
+        """Returns the place in the epoch, for a checkpoint."""
+        return {"epoch": self.sampler.epoch, "batch": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continues at a place from `state_dict`."""
+        self.sampler.set_epoch(state["epoch"])
+        self._start = state["batch"] % max(1, len(self))

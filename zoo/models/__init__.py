@@ -1,0 +1,6 @@
+"""Floor 2: the models, one family per file; no model knows another."""
+
+from zoo.models.infogan import InfoGAN
+from zoo.models.registry import MODELS
+
+__all__ = ["MODELS", "InfoGAN"]

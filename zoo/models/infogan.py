@@ -1,0 +1,310 @@
+r"""InfoGAN: a GAN whose generator must keep a part of its latent code readable from the image.
+
+.. math:: \min_{G,Q} \max_D\; E_x[\log D(x)] + E_{z,c}[\log(1 - D(G(z,c)))] - \lambda L_I(G,Q)
+
+.. math:: L_I(G, Q) = E_{c,z}[\log Q(c \mid G(z, c))] + H(c) \;\le\; I(c; G(z, c))
+
+z is incompressible noise; c holds one categorical code and some continuous ones. Q shares all
+layers of D but the last, so it costs nearly nothing, and it applies to real images as well:
+`classify` reads the categorical code of an image without having seen a label.
+
+Reference: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel 2016, arXiv:1606.03657.
+
+Deviations:
+- The generator minimises -log D(G) (Goodfellow's non-saturating loss), as the authors' code does.
+- Leaner networks, without the 1024-unit layers, so that weights stay small.
+- D and Q look at images through random small affine maps, the same law for real and generated
+  ones. A code that must survive them cannot hide in the position or the slant of a few pixels.
+- `sample` uses an exponential moving average of the generator.
+"""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.data.spec import Batch, ImageSpec
+from zoo.errors import UserError, did_you_mean
+from zoo.functional.adversarial import (
+    categorical_information,
+    discriminator_loss,
+    gaussian_information,
+    generator_loss,
+)
+from zoo.functional.augmentation import random_affine
+from zoo.inference import answering, generator_for, in_chunks
+from zoo.models.registry import MODELS
+from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
+from zoo.training import ema_of, frozen, minimise, record, update_ema
+
+__all__ = ["InfoGAN"]
+
+
+@MODELS.register
+class InfoGAN(L.LightningModule):
+    """InfoGAN for images of any size of the zoo.
+
+    Args:
+        spec: Shape of the images.
+        noise_dim: Length of the noise z, standard normal (62 in the paper's MNIST model).
+        categories: Values K of the categorical code, uniform.
+        continuous: Number M of continuous codes, uniform on [-1, 1].
+        width: Channels of the finest feature map.
+        features: Units of the layer shared by D and Q.
+        categorical_weight: Weight lambda of the categorical code's information (1 in the paper).
+        continuous_weight: Weight lambda of the continuous codes' information.
+        jitter: Standard deviation of the affine maps' entries, 0 for none.
+        lr_discriminator: Adam's rate for D and Q (2e-4 in the paper).
+        lr_generator: Adam's rate for G (1e-3 in the paper).
+        betas: Adam's decay rates.
+        ema_decay: Decay of the generator's moving average.
+
+    Raises:
+        UserError: on values that make no sense, or an image size that does not fit.
+    """
+
+    prefers_bf16 = True
+    not_published = ("generator.",)
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        noise_dim: int = 62,
+        categories: int = 10,
+        continuous: int = 2,
+        width: int = 32,
+        features: int = 128,
+        categorical_weight: float = 1.0,
+        continuous_weight: float = 0.1,
+        jitter: float = 0.15,
+        lr_discriminator: float = 2e-4,
+        lr_generator: float = 1e-3,
+        betas: tuple[float, float] = (0.5, 0.999),
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("noise_dim", noise_dim, 0),
+            ("categories", categories, 2),
+            ("continuous", continuous, 0),
+            ("width", width, 1),
+            ("features", features, 1),
+            ("jitter", jitter, 0),
+        ):
+            if value < least:
+                raise UserError(f"--model.{name} must be at least {least}, got {value}.")
+        self.save_hyperparameters(ignore=["spec"])
+        self.automatic_optimization = False
+        self.spec = spec
+        self.noise_dim, self.num_codes, self.continuous = noise_dim, categories, continuous
+        self.categorical_weight, self.continuous_weight = categorical_weight, continuous_weight
+        self.jitter = jitter
+        self.lr_discriminator, self.lr_generator, self.betas = lr_discriminator, lr_generator, betas
+
+        latent = noise_dim + categories + continuous
+        self.generator = ConvDecoder(latent, *spec.shape, base=width)
+        self.trunk = ConvEncoder(*spec.shape, base=width, features=features)
+        self.discriminator_head = nn.Linear(features, 1)
+        self.code_head = nn.Sequential(
+            nn.Linear(features, features, bias=False),
+            nn.BatchNorm1d(features),
+            nn.LeakyReLU(0.1),
+            nn.Linear(features, categories + continuous),
+        )
+        init_dcgan(self.generator, self.trunk, self.discriminator_head, self.code_head)
+        self.generator_ema = ema_of(self.generator, ema_decay)
+
+    # ---------------------------------------------------------------- what a user calls
+
+    def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
+        """Draws images.
+
+        Args:
+            n: Number of images.
+            seed: Makes the draw repeatable; None draws anew.
+            label: A value of the categorical code for all images; None draws it uniformly. Codes
+                are numbered as training found them, not as digits.
+
+        Returns:
+            Images in [0, 1], shape (n, C, H, W).
+
+        Raises:
+            UserError: if n is negative or the label is no value of the code.
+        """
+        if n < 0:
+            raise UserError(f"the number of samples must not be negative, got {n}.")
+        if label is not None and not 0 <= label < self.num_codes:
+            raise UserError(f"--label must lie in 0..{self.num_codes - 1}, got {label}.")
+        z, c, u = self._latents(n, seed)
+        return self.decode(self._join(z, c if label is None else torch.full_like(c, label), u))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents to images.
+
+        Args:
+            z: Noise, one-hot categorical code and continuous codes, shape
+                (B, noise_dim + categories + continuous).
+
+        Returns:
+            Images in [0, 1], shape (B, C, H, W).
+        """
+        with answering(self):
+            return in_chunks(lambda part: self.generator_ema(part).sigmoid(), z.to(self.device))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Infers the posterior Q(c | x) of the codes.
+
+        Args:
+            x: Images in [0, 1], shape (B, C, H, W).
+
+        Returns:
+            Probabilities of the categorical code, then means of the continuous codes, shape
+            (B, categories + continuous).
+        """
+        with answering(self):
+            q = in_chunks(lambda part: self.code_head(self.trunk(part)), x.to(self.device))
+        logits, mean = self._split(q)
+        return torch.cat([logits.softmax(dim=1), mean], dim=1)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Infers the categorical code of images in [0, 1], shape (B, C, H, W).
+
+        Returns:
+            Codes in [0, num_codes), shape (B,), int64, numbered as training found them.
+        """
+        return self.encode(x)[:, : self.num_codes].argmax(dim=1)
+
+    def codes(self) -> tuple[str, ...]:
+        """Names the codes that `traverse` can vary."""
+        return ("category", *(f"continuous{i + 1}" for i in range(self.continuous)))
+
+    def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Varies one code, with all else fixed along a row.
+
+        Args:
+            code: One of `codes()`. Continuous codes run from -2 to 2, twice their training range,
+                as in the paper's Figure 2; the category runs through its values, one a step, and
+                ``steps`` is ignored.
+            rows: Number of rows, each with its own noise; rows of a continuous code also cycle
+                through the categories.
+            steps: Number of images along a row.
+            seed: Decides the noise.
+
+        Returns:
+            Images in [0, 1], shape (rows, steps, C, H, W).
+
+        Raises:
+            UserError: if there is no such code, or rows or steps are not positive.
+        """
+        if code not in self.codes():
+            raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
+        if rows < 1 or steps < 1:
+            raise UserError(f"a traversal needs rows and steps, got {rows} and {steps}.")
+        steps = self.num_codes if code == "category" else steps
+        z, c, u = (part.repeat_interleave(steps, dim=0) for part in self._latents(rows, seed))
+        if code == "category":
+            c = torch.arange(steps).repeat(rows)
+            u = torch.zeros_like(u)
+        else:
+            index = self.codes().index(code) - 1
+            c = (torch.arange(rows) % self.num_codes).repeat_interleave(steps)
+            u = torch.zeros_like(u)
+            u[:, index] = torch.linspace(-2, 2, steps).repeat(rows)
+        return self.decode(self._join(z, c, u)).unflatten(0, (rows, steps))
+
+    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Walks from one sample to another of the same category.
+
+        The noise walks on the arc between its ends, which keeps its length typical; the
+        continuous codes walk straight.
+
+        Returns:
+            Images in [0, 1], shape (rows, steps, C, H, W).
+
+        Raises:
+            UserError: if rows or steps are not positive.
+        """
+        if rows < 1 or steps < 1:
+            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        z, c, u = self._latents(2 * rows, seed)
+        t = torch.linspace(0, 1, steps)[None, :, None]  # (1, S, 1)
+        arc = torch.cos(t * torch.pi / 2) * z[:rows, None] + torch.sin(t * torch.pi / 2) * z[rows:, None]
+        line = (1 - t) * u[:rows, None] + t * u[rows:, None]
+        c = c[:rows].repeat_interleave(steps)
+        return self.decode(self._join(arc.flatten(0, 1), c, line.flatten(0, 1))).unflatten(
+            0, (rows, steps)
+        )
+
+    # ---------------------------------------------------------------- the two players
+
+    def discriminator_terms(self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
+        """Computes the losses of D and Q for real images x and detached generated images."""
+        real_features = self.trunk(random_affine(x, self.jitter))
+        fake_features = self.trunk(random_affine(fake, self.jitter))
+        loss = discriminator_loss(
+            self.discriminator_head(real_features).float(),
+            self.discriminator_head(fake_features).float(),
+        )
+        return {"discriminator_loss": loss, **self._information(fake_features, c, u)}
+
+    def generator_terms(self, fake: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
+        """Computes the losses of G for its images and the codes that made them."""
+        features = self.trunk(random_affine(fake, self.jitter))
+        loss = generator_loss(self.discriminator_head(features).float())
+        return {"generator_loss": loss, **self._information(features, c, u)}
+
+    def _information(self, features: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
+        logits, mean = self._split(self.code_head(features).float())
+        terms = {"categorical_information_nats": categorical_information(logits, c)}
+        if self.continuous:
+            terms["continuous_information_nats"] = gaussian_information(mean, u)
+        return terms
+
+    def _objective(self, terms: dict[str, Tensor], loss: str) -> Tensor:
+        objective = terms[loss] - self.categorical_weight * terms["categorical_information_nats"]
+        if self.continuous:
+            objective = objective - self.continuous_weight * terms["continuous_information_nats"]
+        return objective
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Updates D and Q on real and generated images, then G and its average."""
+        optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
+        x = batch.image
+        z, c, u = (part.to(x.device) for part in self._latents(len(x), None))
+        fake = self.generator(self._join(z, c, u)).float().sigmoid()
+
+        terms = self.discriminator_terms(x, fake.detach(), c, u)
+        record(self, {"discriminator_loss": terms["discriminator_loss"]})
+        minimise(self, optimizer_d, self._objective(terms, "discriminator_loss"), counted=False)
+
+        with frozen(self.trunk, self.discriminator_head, self.code_head):
+            terms = self.generator_terms(fake, c, u)
+            record(self, terms)
+            minimise(self, optimizer_g, self._objective(terms, "generator_loss"))
+        update_ema(self.generator_ema, self.generator)
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        """Returns Adam for D and Q, and Adam for G."""
+        players = nn.ModuleList([self.trunk, self.discriminator_head, self.code_head])
+        return (
+            torch.optim.Adam(players.parameters(), self.lr_discriminator, self.betas, fused=True),
+            torch.optim.Adam(self.generator.parameters(), self.lr_generator, self.betas, fused=True),
+        )
+
+    # ---------------------------------------------------------------- latents
+
+    def _latents(self, n: int, seed: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws noise (n, noise_dim), categories (n,) and continuous codes (n, continuous)."""
+        generator = generator_for(seed)
+        z = torch.randn(n, self.noise_dim, generator=generator)
+        c = torch.randint(self.num_codes, (n,), generator=generator)
+        u = torch.rand(n, self.continuous, generator=generator) * 2 - 1
+        return z, c, u
+
+    def _join(self, z: Tensor, c: Tensor, u: Tensor) -> Tensor:
+        return torch.cat([z, F.one_hot(c, self.num_codes).to(z.dtype), u], dim=1)
+
+    def _split(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        return q[:, : self.num_codes], q[:, self.num_codes :]

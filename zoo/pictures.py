@@ -1,0 +1,61 @@
+"""Grids of images, written as PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.files import replacing
+
+__all__ = ["SMALLEST_SIDE", "grid", "save_png"]
+
+SMALLEST_SIDE = 56  # smaller images are enlarged by whole factors, so that a person can see them
+
+
+def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
+    """Lays images out in rows on a grey ground.
+
+    Args:
+        images: Images in [0, 1], shape (N, C, H, W), or (R, S, C, H, W) for R rows of S.
+        columns: Images per row; default a square for N images, S for rows of S.
+        gap: Pixels between images.
+
+    Returns:
+        One colour image in [0, 1], shape (3, H', W').
+
+    Raises:
+        UserError: if there are no images.
+
+    Example:
+        >>> grid(torch.zeros(4, 1, 28, 28)).shape
+        torch.Size([3, 118, 118])
+    """
+    if images.ndim == 5:
+        columns = columns or images.shape[1]
+        images = images.flatten(0, 1)
+    if len(images) == 0:
+        raise UserError("there are no images to show: ask for at least one.")
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    images = images.detach().float().cpu().clamp(0, 1)
+    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+    zoom = max(1, round(SMALLEST_SIDE / images.shape[-1]))
+    images = images.repeat_interleave(zoom, dim=-2).repeat_interleave(zoom, dim=-1)
+    missing = -len(images) % columns
+    ground = torch.full((1, *images.shape[1:]), 0.5)
+    images = torch.cat([images, ground.expand(missing, -1, -1, -1)])
+    images = torch.nn.functional.pad(images, (0, gap, 0, gap), value=0.5)
+    sheet = rearrange(images, "(r s) c h w -> c (r h) (s w)", s=columns)
+    return torch.nn.functional.pad(sheet, (gap, 0, gap, 0), value=0.5)
+
+
+def save_png(image: Tensor, path: Path) -> None:
+    """Writes one image in [0, 1], shape (3, H, W), as PNG, whole or not at all."""
+    pixels = (image * 255).round().to(torch.uint8)
+    with replacing(path) as temporary:
+        Image.fromarray(rearrange(pixels, "c h w -> h w c").numpy()).save(temporary, format="PNG")

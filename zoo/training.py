@@ -1,0 +1,133 @@
+"""What models need from the engine, so that the traps of manual optimisation stay in one place.
+
+- `minimise` makes one optimiser step; only the counted one advances `trainer.global_step`.
+- `frozen` keeps a network's weights out of a backward pass.
+- `record` names the terms of a loss: a run whose terms are not finite stops before they reach
+  the weights, and the terms are logged when a log line is due.
+- `ema_of` and `update_ema` keep an exponential moving average of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import lightning as L
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from zoo.errors import UserError
+
+__all__ = ["NonFinite", "ema_of", "frozen", "minimise", "record", "update_ema"]
+
+CHECK_EVERY = 50  # batches between looks at an accelerator's terms: each look waits for it
+
+
+class NonFinite(UserError):
+    """A term of the loss became NaN or infinite; the run stops and its checkpoints stay."""
+
+
+def minimise(
+    module: L.LightningModule,
+    optimizer: LightningOptimizer,
+    loss: Tensor,
+    *,
+    counted: bool = True,
+    clip_norm: float | None = None,
+) -> None:
+    """Makes one optimiser step on a scalar loss, under manual optimisation.
+
+    Lightning counts a step for every optimiser that steps, so that a GAN would reach
+    ``max_steps`` twice as fast as its batches pass (Lightning-AI/pytorch-lightning#17958).
+    Exactly one step per batch should be counted.
+
+    Args:
+        module: The model in training.
+        optimizer: One of ``module.optimizers()``.
+        loss: Scalar to minimise; its gradients replace those of the optimiser's parameters.
+        counted: Whether this step advances ``trainer.global_step``.
+        clip_norm: Largest global gradient norm, or None for no clipping. Not for ``16-mixed``
+            precision, whose gradients are still scaled at this point.
+    """
+    if not counted:  # private names of Lightning: the test of global_step guards them
+        optimizer._on_before_step = do_nothing_closure
+        optimizer._on_after_step = do_nothing_closure
+    optimizer.zero_grad(set_to_none=True)
+    module.manual_backward(loss)
+    if clip_norm is not None:
+        module.clip_gradients(
+            optimizer.optimizer, gradient_clip_val=clip_norm, gradient_clip_algorithm="norm"
+        )
+    optimizer.step()
+
+
+@contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Spares the gradients of these networks' weights; gradients still flow through them.
+
+    Weights that were frozen before stay frozen after.
+    """
+    weights = [p for network in networks for p in network.parameters() if p.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def record(module: L.LightningModule, terms: Mapping[str, Tensor], split: str = "train") -> None:
+    """Checks the named terms of a loss and logs them as ``split/name``, unweighted.
+
+    To be called before the optimiser steps, so that bad terms never reach the weights. On an
+    accelerator the check runs every 50 batches, because each check waits for the device; the
+    checkpoint callback refuses weights that went bad in between.
+
+    Args:
+        module: The model in training.
+        terms: Scalars by name; names carry their unit where they have one (``rate_nats``).
+        split: ``train`` or ``val``.
+
+    Raises:
+        NonFinite: naming the first term that is NaN or infinite.
+    """
+    trainer = module.trainer
+    batch = trainer.fit_loop.total_batch_idx
+    due = (batch + 1) % max(1, trainer.log_every_n_steps) == 0 or split != "train"
+    if module.device.type == "cpu" or due or batch % CHECK_EVERY == 0:
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        if not bool(torch.isfinite(values).all()):
+            name, value = next(
+                (n, v) for n, v in zip(terms, values.tolist(), strict=True) if not abs(v) < 1e38
+            )
+            raise NonFinite(
+                f"{split}/{name} became {value} in epoch {trainer.current_epoch}, batch {batch}. "
+                "The weights before this batch are in the last checkpoint; a smaller learning "
+                "rate or --trainer.precision 32-true are the first things to try."
+            )
+    if due:
+        module.log_dict({f"{split}/{name}": term.detach() for name, term in terms.items()})
+
+
+def ema_of(network: nn.Module, decay: float) -> AveragedModel:
+    """Returns an exponential moving average of a network, its buffers included.
+
+    Args:
+        network: The network in training.
+        decay: Share of the old average kept at each update, in [0, 1).
+
+    Raises:
+        UserError: if decay lies outside [0, 1).
+    """
+    if not 0 <= decay < 1:
+        raise UserError(f"ema_decay must lie in [0, 1), got {decay}.")
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return average.requires_grad_(False)
+
+
+def update_ema(average: AveragedModel, network: nn.Module) -> None:
+    """Moves an average from `ema_of` towards the network's present weights."""
+    average.update_parameters(network)
