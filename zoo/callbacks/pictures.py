@@ -45,7 +45,8 @@ class Pictures(L.Callback):
             save_png(sheet, self.folder / f"{name}-epoch{epoch:04d}.png")
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger):
-                    picture = sheet.permute(1, 2, 0).numpy()
+                    # As bytes: W&B would cut floats down to 0 and 1.
+                    picture = (sheet.permute(1, 2, 0) * 255).round().byte().numpy()
                     step = trainer.fit_loop.total_batch_idx + 1
                     logger.log_image(f"pictures/{name}", [picture], step=step)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
 from zoo.data.loader import MemoryImages
-from zoo.data.module import DATASETS, SPLIT_SEED, ImageData
+from zoo.data.module import DATASETS, SPLIT_SEED, ImageData, Split
 from zoo.data.spec import ImageSpec
 
 __all__ = ["Digits"]
@@ -27,7 +27,7 @@ class Digits(ImageData):
     default_val_size: ClassVar[int] = 180
     needs: ClassVar[str] = "nothing: it ships with scikit-learn"
 
-    def read(self, split: Literal["train", "test"]) -> MemoryImages:
+    def read(self, part: Split) -> MemoryImages:
         """Returns one part; the 17 grey levels are spread over 0 to 255."""
         from sklearn.datasets import load_digits  # a slow import that only this data set needs
 
@@ -37,6 +37,6 @@ class Digits(ImageData):
         digits = MemoryImages(pixels, torch.from_numpy(bunch.target).long())
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         shuffled = torch.randperm(len(digits), generator=generator)
-        part = shuffled[:-TEST_SIZE] if split == "train" else shuffled[-TEST_SIZE:]
-        kept = part.sort().values
+        chosen = shuffled[:-TEST_SIZE] if part == "train" else shuffled[-TEST_SIZE:]
+        kept = chosen.sort().values
         return MemoryImages(digits.pixels[kept], digits.labels[kept])

@@ -5,7 +5,7 @@ can be continued in mid-epoch and every rank knows its own part without asking t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -15,7 +15,16 @@ from torch.utils.data import DataLoader, Dataset
 from zoo.data.spec import Batch
 from zoo.errors import UserError
 
-__all__ = ["BatchLoader", "FileImages", "Images", "MemoryImages", "Order", "mix_seed", "subset"]
+__all__ = [
+    "BatchLoader",
+    "FileImages",
+    "Images",
+    "MappedImages",
+    "MemoryImages",
+    "Order",
+    "mix_seed",
+    "subset",
+]
 
 
 def mix_seed(*parts: int) -> int:
@@ -66,8 +75,12 @@ class MemoryImages:
         return self.pixels[indices]
 
 
-class FileImages(Dataset[Tensor]):
-    """Images that are decoded when asked for, by worker processes. To be subclassed."""
+class FileImages:
+    """Images that are decoded when asked for, by worker processes. To be subclassed.
+
+    Workers get a copy, so a subclass holds plain values: paths and numbers, no open files, and
+    nothing that leads back to a datamodule.
+    """
 
     labels: Tensor
 
@@ -75,12 +88,35 @@ class FileImages(Dataset[Tensor]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Decodes one image to uint8, shape (C, H, W)."""
+        """Decodes one image to uint8, shape (C, H, W).
+
+        Raises:
+            UserError: if it cannot be decoded; the message names the file.
+        """
         raise NotImplementedError
 
     def fetch(self, indices: Tensor) -> Tensor:
         """Decodes images in this process; uint8, shape (B, C, H, W)."""
-        return torch.stack([self[int(i)] for i in indices])
+        return torch.stack([self[index] for index in indices.tolist()])
+
+
+class MappedImages(FileImages):
+    """The images of another set, each changed when it is fetched.
+
+    Args:
+        source: The other set.
+        change: Maps uint8 images (B, C, H, W) and their indices (B,) to uint8 images.
+    """
+
+    def __init__(self, source: Images, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.source, self.change, self.labels = source, change, source.labels
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.fetch(torch.tensor([index]))[0]
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """Fetches and changes images; uint8, shape (B, C, H, W)."""
+        return self.change(self.source.fetch(indices), indices)
 
 
 class _Subset(FileImages):
@@ -92,6 +128,27 @@ class _Subset(FileImages):
 
     def __getitem__(self, index: int) -> Tensor:
         return self.source.fetch(self.indices[index : index + 1])[0]
+
+    def fetch(self, indices: Tensor) -> Tensor:
+        """Fetches images by their place in this subset; uint8, shape (B, C, H, W)."""
+        return self.source.fetch(self.indices[indices])
+
+
+class _Decoder(Dataset["Tensor | str"]):
+    """What a worker process does: decodes a whole batch, or returns the words of a wrong request.
+
+    An exception that crosses the border of a process arrives with a traceback in its message;
+    a string arrives as it is.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __getitem__(self, indices: list[int]) -> Tensor | str:
+        try:
+            return self.images.fetch(torch.tensor(indices))
+        except UserError as error:
+            return str(error)
 
 
 def subset(images: Images, indices: Tensor) -> Images:
@@ -170,15 +227,19 @@ class BatchLoader:
         self.sampler = order  # the name under which Lightning looks for `set_epoch`
         self.binarize = binarize
         self.workers = workers
-        self._start = 0
+        self._resume = {"epoch": 0, "batch": 0}
         self._given = 0
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        order, start = self.sampler, self._start
-        self._start, self._given = 0, start
+        # Only the very epoch that was interrupted starts in its middle: a run that stopped at the
+        # end of an epoch shortened by `limit_train_batches` starts the next one at its beginning.
+        order = self.sampler
+        start = self._resume["batch"] if order.epoch == self._resume["epoch"] else 0
+        self._resume = {"epoch": 0, "batch": 0}
+        self._given = start
         batches = order.batches()[start:]
         for number, (indices, pixels) in enumerate(self._pixels(batches), start):
             image = pixels.to(torch.float32).div_(255)
@@ -193,15 +254,37 @@ class BatchLoader:
             for indices in batches:
                 yield indices, self.images.fetch(indices)
             return
-        lists = [indices.tolist() for indices in batches]
-        decoded = DataLoader(self.images, batch_sampler=lists, num_workers=self.workers)
-        yield from zip(batches, decoded, strict=True)
+        decoded = DataLoader(
+            _Decoder(self.images),
+            sampler=[indices.tolist() for indices in batches],
+            batch_size=None,  # a worker makes the whole batch
+            num_workers=self.workers,
+            # Seeds of workers, which need none, must not be drawn from the run's own randomness:
+            # a resumed run would then differ from one that was never stopped.
+            generator=torch.Generator(),
+        )
+        for indices, pixels in zip(batches, decoded, strict=True):
+            if isinstance(pixels, str):
+                raise UserError(pixels)
+            yield indices, pixels
 
     def state_dict(self) -> dict[str, int]:
         """Returns the place in the epoch, for a checkpoint."""
-        return {"epoch": self.sampler.epoch, "batch": self._given}
+        return {"epoch": self.sampler.epoch, "batch": self._given, "batches": len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continues at a place from `state_dict`."""
+        """Continues at a place from `state_dict`.
+
+        Raises:
+            UserError: if that place is in mid-epoch and this loader cuts its batches differently,
+                so that images would come twice or never.
+        """
+        batch = state["batch"] % max(1, state["batches"])
+        if batch and state["batches"] != len(self):
+            raise UserError(
+                f"the checkpoint was written after batch {batch} of {state['batches']}, but an "
+                f"epoch now has {len(self)} batches: continue it with the same data, "
+                "--data.batch_size and number of processes."
+            )
         self.sampler.set_epoch(state["epoch"])
-        self._start = state["batch"] % max(1, len(self))
+        self._resume = {"epoch": state["epoch"], "batch": batch}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
@@ -14,7 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize as resize_pixels
 
-from zoo.data.loader import BatchLoader, Images, MemoryImages, Order, mix_seed, subset
+from zoo.data.loader import (
+    BatchLoader,
+    Images,
+    MappedImages,
+    MemoryImages,
+    Order,
+    mix_seed,
+    subset,
+)
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError, did_you_mean
 from zoo.registry import Registry
@@ -66,21 +76,51 @@ def fit_to_size(pixels: Tensor, resize: int | None, pad: int | None) -> Tensor:
     return pixels
 
 
-def _bits(images: Images, seed: int) -> MemoryImages:
-    """Draws every pixel from its intensity once; one generator per image, so order is no matter."""
-    drawn = []
-    for index in range(len(images)):
-        generator = torch.Generator().manual_seed(mix_seed(seed, index))
-        intensity = images.fetch(torch.tensor([index])).to(torch.float32) / 255
-        drawn.append(torch.bernoulli(intensity, generator=generator).to(torch.uint8) * 255)
-    return MemoryImages(torch.cat(drawn), images.labels)
+def _draw(seed: int, pixels: Tensor, indices: Tensor) -> Tensor:
+    """Draws every pixel from its intensity; one stream per image, so order is no matter.
+
+    Args:
+        seed: Decides the bits, together with the index.
+        pixels: uint8, shape (B, C, H, W).
+        indices: Which images these are, shape (B,).
+
+    Returns:
+        0 or 255 as uint8, shape (B, C, H, W).
+    """
+    noise = torch.empty(pixels.shape)
+    generator = torch.Generator()
+    for row, index in zip(noise, indices.tolist(), strict=True):
+        row.uniform_(0, 255, generator=generator.manual_seed(mix_seed(seed, index)))
+    return (noise < pixels).to(torch.uint8) * 255
+
+
+def _changed(images: Images, change: Callable[[Tensor, Tensor], Tensor]) -> Images:
+    """Changes images by a function of (pixels, indices): at once in memory, else when fetched."""
+    if not isinstance(images, MemoryImages):
+        return MappedImages(images, change)
+    if len(images) == 0:
+        return images
+    # In pieces, because a change may need several times the memory of what it changes.
+    pieces = [change(images.fetch(part), part) for part in torch.arange(len(images)).split(4096)]
+    return MemoryImages(torch.cat(pieces), images.labels)
+
+
+def _fixed_bits(images: Images, stream: int) -> Images:
+    """Binarises images once and for all; each part of a data set has its own stream of bits."""
+    return _changed(images, partial(_draw, mix_seed(BITS_SEED, stream)))
+
+
+def _fit(resize: int | None, pad: int | None, pixels: Tensor, indices: Tensor) -> Tensor:
+    """`fit_to_size` in the form of a change; at module level so that it travels to workers."""
+    return fit_to_size(pixels, resize, pad)
 
 
 class ImageData(L.LightningDataModule):
     """A data set of images, with validation split from its training data.
 
-    A subclass names its shape in `native` and implements `read`. Test images are never used for
-    training or validation. Loaders yield `zoo.data.Batch`: float32 images in [0, 1] and labels.
+    A subclass names its shape in `native` and implements `read` and, where files may be missing,
+    `ensure`. Validation images come from the training data, or from a part of their own where the
+    data set has one (`own_val`); test images are never used for training or validation. Loaders yield `zoo.data.Batch`: float32 images in [0, 1] and labels.
 
     Args:
         root: Folder of data sets; default ``$ZOO_DATA``, else ``data/``.
@@ -90,7 +130,8 @@ class ImageData(L.LightningDataModule):
         binarize: ``none``; ``dynamic``: each pixel is drawn from its intensity anew in every
             training epoch, once and for all in validation and test; ``static``: once and for all
             everywhere, from the zoo's fixed seed.
-        val_size: Training images kept for validation; default depends on the data set.
+        val_size: Training images kept for validation; default depends on the data set. Where
+            the data set has its own validation part: how much of that to use; default all.
         workers: Processes that decode large sets; small sets live in memory and need none.
         seed: Decides the order of training images; the split never depends on it.
 
@@ -99,7 +140,8 @@ class ImageData(L.LightningDataModule):
     """
 
     native: ImageSpec
-    default_val_size: ClassVar[int] = 10_000
+    default_val_size: ClassVar[int | None] = 10_000
+    own_val: ClassVar[bool] = False
     needs: ClassVar[str] = "files in the data root, or a network to download them"
 
     def __init__(
@@ -135,24 +177,35 @@ class ImageData(L.LightningDataModule):
         self.seed = seed
         self._images: dict[Split, Images] = {}
         empty = torch.zeros(self.native.shape, dtype=torch.uint8)
-        _, height, width = self.sized(empty).shape
+        _, height, width = fit_to_size(empty, resize, pad).shape
         self.spec = replace(self.native, height=height, width=width)
 
-    def read(self, split: Literal["train", "test"]) -> Images:
-        """Reads one part of the data set.
-
-        Returns:
-            `MemoryImages` in their original size, or `FileImages` that call `self.sized` on each
-            image they decode.
+    def ensure(self, part: Split) -> None:
+        """Sees to it that the files of one part lie in the root, downloading what is missing.
 
         Raises:
-            UserError: if the files are missing or damaged; says which, and where they may be put.
+            UserError: if they do not and cannot; says which, and where they may be put.
+        """
+
+    def read(self, part: Split) -> Images:
+        """Reads one part of the data set, its files being there.
+
+        Args:
+            part: Which; ``"val"`` is asked for only where `own_val` is true.
+
+        Returns:
+            `MemoryImages` or `FileImages` in the shape of `native`.
+
+        Raises:
+            UserError: if a file is damaged; says which.
         """
         raise NotImplementedError
 
-    def sized(self, pixels: Tensor) -> Tensor:
-        """Resizes and pads uint8 images (..., C, H, W) as the arguments say."""
-        return fit_to_size(pixels, self.resize, self.pad)
+    def prepare_data(self) -> None:
+        """Downloads what is missing; Lightning calls this in one process of each node only."""
+        for part in get_args(Split):
+            if part != "val" or self.own_val:
+                self.ensure(part)
 
     def images(self, split: Split) -> Images:
         """Returns one split as bytes, read at its first use; binarised where the bits are fixed."""
@@ -160,40 +213,56 @@ class ImageData(L.LightningDataModule):
             self._images.update(self._read_test() if split == "test" else self._read_train())
         return self._images[split]
 
-    def _read_sized(self, part: Literal["train", "test"]) -> Images:
+    def _read_part(self, part: Split) -> Images:
+        self.ensure(part)
         images = self.read(part)
-        if isinstance(images, MemoryImages):
-            return MemoryImages(self.sized(images.pixels), images.labels)
-        return images
+        if self.resize is None and self.pad is None:
+            return images
+        return _changed(images, partial(_fit, self.resize, self.pad))
 
     def _read_test(self) -> dict[Split, Images]:
-        test = self._read_sized("test")
-        return {"test": test if self.binarize == "none" else _bits(test, mix_seed(BITS_SEED, 1))}
+        test = self._read_part("test")
+        return {"test": test if self.binarize == "none" else _fixed_bits(test, 1)}
 
     def _read_train(self) -> dict[Split, Images]:
-        images = self._read_sized("train")
-        if self.val_size >= len(images):
+        train = self._read_part("train")
+        if self.binarize == "static":
+            train = _fixed_bits(train, 0)
+        train, val = (train, self._own_validation()) if self.own_val else self._split(train)
+        if self.binarize == "dynamic" or (self.binarize == "static" and self.own_val):
+            val = _fixed_bits(val, 2)
+        return {"train": train, "val": val}
+
+    def _own_validation(self) -> Images:
+        val = self._read_part("val")
+        size = len(val) if self.val_size is None else self.val_size
+        if size > len(val):
             raise UserError(
-                f"--data.val_size {self.val_size} leaves no training images: "
+                f"--data.val_size {size} is more than the {len(val)} validation images that "
+                f"{type(self).__name__} has."
+            )
+        return subset(val, torch.arange(size))
+
+    def _split(self, images: Images) -> tuple[Images, Images]:
+        """Cuts validation images from training images; for ever the same, whatever the seed."""
+        val_size = self.val_size or 0
+        if val_size >= len(images):
+            raise UserError(
+                f"--data.val_size {val_size} leaves no training images: "
                 f"{type(self).__name__} has {len(images)}."
             )
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         shuffled = torch.randperm(len(images), generator=generator)
-        cut = len(images) - self.val_size
+        cut = len(images) - val_size
         # In file order again: a training set in memory is then read almost front to back.
         train, val = shuffled[:cut].sort().values, shuffled[cut:].sort().values
-        if self.binarize == "static":
-            images = _bits(images, mix_seed(BITS_SEED, 0))
-        parts: dict[Split, Images] = {"train": subset(images, train), "val": subset(images, val)}
-        if self.binarize == "dynamic":
-            parts["val"] = _bits(parts["val"], mix_seed(BITS_SEED, 2))
-        return parts
+        return subset(images, train), subset(images, val)
 
     def fingerprint(self, split: Split) -> str:
         """Hashes a split's bytes and labels, so that a figure can name what it was computed on."""
         images = self.images(split)
         digest = hashlib.sha256(str((len(images), *self.spec.shape)).encode())
-        for indices in torch.arange(len(images)).split(4096):
+        for indices in torch.arange(len(images)).split(1024):
             digest.update(images.fetch(indices).contiguous().numpy().tobytes())
             digest.update(images.labels[indices].contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -212,10 +281,16 @@ class ImageData(L.LightningDataModule):
             split: Which split.
             shuffle: True for training: epochs in random order, incomplete batches left out.
             limit: Use only the first so many images of the split.
+
+        Raises:
+            UserError: if there is no image.
         """
         images = self.images(split)
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         count = len(images) if limit is None else min(limit, len(images))
+        if count < 1:
+            why = f"limit is {limit}" if len(images) else "--data.val_size is 0"
+            raise UserError(f"there are no {split} images to load: {why}.")
         order = Order(
             count, self.batch_size, shuffle=shuffle, seed=self.seed, rank=rank, world=world
         )
@@ -227,9 +302,9 @@ class ImageData(L.LightningDataModule):
         """Returns the training batches."""
         return self.loader("train", shuffle=True)
 
-    def val_dataloader(self) -> BatchLoader:
-        """Returns the validation batches."""
-        return self.loader("val")
+    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
+        """Returns the validation batches; an empty list, which Lightning skips, without images."""
+        return self.loader("val") if len(self.images("val")) else []
 
     def test_dataloader(self) -> BatchLoader:
         """Returns the test batches."""
@@ -238,7 +313,7 @@ class ImageData(L.LightningDataModule):
     def report(self) -> str:
         """Says in a line what there is: counts, shape, classes and range of the training images."""
         train, val = self.images("train"), self.images("val")
-        probe = train.fetch(torch.arange(min(1000, len(train))))
+        probe = train.fetch(torch.arange(min(256, len(train))))
         channels, height, width = self.spec.shape
         return (
             f"{type(self).__name__}: {len(train):,} training and {len(val):,} validation images, "

@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 _ROWS = 4096  # rows cast to float64 at a time
-_COLUMNS = 256  # width of a block column of a symmetric product
 _SUBSET_TILE = 128  # small, so that skipping the lower half of a subset's kernel saves work
 _FULL_TILE = 1024
 
@@ -79,7 +78,7 @@ class InceptionStyle(NamedTuple):
 def moments(features: Tensor) -> Moments:
     """Gathers count, mean and scatter of one set of features.
 
-    Two passes, centred before they are squared, so a mean far from zero costs no digits.
+    Centred before they are squared, so a mean far from zero costs no digits.
 
     Args:
         features: Features, shape (N, D), N ≥ 1, any floating dtype.
@@ -96,16 +95,17 @@ def moments(features: Tensor) -> Moments:
                 [0., 0.]], dtype=torch.float64)
     """
     _check_matrix(features=features)
-    mean = features.mean(0, dtype=torch.float64)
-    width = features.shape[1]
-    scatter = mean.new_zeros(width, width)
+    shift = features.mean(0).to(torch.float64)  # any value near the mean will do
+    total = torch.zeros_like(shift)
+    scatter = shift.new_zeros(len(shift), len(shift))
     for chunk in features.split(_ROWS):
-        centred = chunk.to(torch.float64) - mean
-        for left in range(0, width, _COLUMNS):  # the lower triangle only: half the products
-            block = centred[:, left : left + _COLUMNS]
-            scatter[left:, left : left + _COLUMNS].addmm_(centred[:, left:].T, block)
-    lower = scatter.tril()
-    return Moments(mean.new_tensor(len(features)), mean, lower + lower.tril(-1).T)
+        shifted = chunk - shift  # float64 by promotion
+        total += shifted.sum(0)
+        _add_gram(scatter, shifted)
+    scatter = scatter.tril() + scatter.tril(-1).T
+    rest = total / len(features)
+    scatter.addr_(total, rest, alpha=-1)
+    return Moments(shift.new_tensor(len(features)), shift + rest, scatter)
 
 
 def merge_moments(first: Moments, second: Moments) -> Moments:
@@ -271,8 +271,8 @@ def kernel_distance_full(x: Tensor, y: Tensor) -> Tensor:
     Reference: Gretton et al. 2012, Lemma 6; kernel of arXiv:1801.01401.   Deviations: none.
 
     Example:
-        >>> kernel_distance_full(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [0.0]]))
-        tensor(-7., dtype=torch.float64)
+        >>> kernel_distance_full(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]]))
+        tensor(9.5000, dtype=torch.float64)
     """
     _check_pair(x, y)
     if min(len(x), len(y)) < 2:
@@ -304,7 +304,7 @@ def inception_style_score(
 
     Example:
         >>> inception_style_score(torch.eye(4), splits=1).mean
-        tensor(4.0000, dtype=torch.float64)
+        tensor(4., dtype=torch.float64)
     """
     _check_matrix(probabilities=probabilities)
     rows = probabilities.to(torch.float64)
@@ -329,6 +329,15 @@ def inception_style_score(
     return InceptionStyle(values.mean(), values.std(correction=0))
 
 
+def _add_gram(lower: Tensor, x: Tensor) -> None:
+    """Adds x^T x, rows (N, D) in float64, to the lower triangle: about half the products."""
+    width = x.shape[1]
+    step = max(16, width // 8)
+    for low in range(0, width, step):
+        high = low + step
+        lower[low:high, :high].addmm_(x[:, low:high].T, x[:, :high])
+
+
 def _root(covariance: Tensor) -> Tensor:
     """A factor A (D, R) with A A^T = covariance, R < D where it is visibly singular."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
@@ -341,9 +350,14 @@ def _root(covariance: Tensor) -> Tensor:
 
 
 def _kernel_dtype(features: Tensor) -> Tensor:
-    """Float32 where its products are full float32, else float64 (TF32 would show)."""
-    exact = features.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
-    return features.to(torch.float32 if exact and features.dtype != torch.float64 else torch.float64)
+    """Float32 where its products are full float32, else float64: TF32 or bfloat16 would show."""
+    exact = (
+        features.device.type == "cpu"
+        and features.dtype != torch.float64
+        and torch.get_float32_matmul_precision() == "highest"
+        and not torch.is_autocast_enabled("cpu")
+    )
+    return features.to(torch.float32 if exact else torch.float64)
 
 
 def _unbiased_mmd(x: Tensor, y: Tensor, tile: int) -> Tensor:
@@ -364,15 +378,20 @@ def _off_diagonal_sum(x: Tensor, tile: int) -> Tensor:
         strip = x[start : start + tile]
         own = _kernel(strip, strip).fill_diagonal_(0)
         total += own.sum(1).sum(dtype=torch.float64)
-        for other in x[start + tile :].split(_FULL_TILE):
+        for left in range(start + tile, len(x), _FULL_TILE):
+            other = x[left : left + _FULL_TILE]
             total += 2 * _kernel(strip, other).sum(1).sum(dtype=torch.float64)
     return total
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
     """Cubic kernel of every row of `a` with every row of `b`, shape (len(a), len(b))."""
-    inner = torch.addmm(a.new_ones(()), a, b.T, alpha=1 / a.shape[1])
-    return inner.pow_(3)
+    if a.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        # The same product; measured up to twice as fast as @ on processors MKL does not favour.
+        inner = torch.nn.functional.linear(a.to_mkldnn(), b.to_mkldnn()).to_dense()
+    else:
+        inner = a @ b.T
+    return inner.div_(a.shape[1]).add_(1).pow_(3)
 
 
 def _check_matrix(**sets: Tensor) -> None:

@@ -49,7 +49,7 @@ KERNELS = ("linear", "exponential", "polynomial", "laplacian", "rbf")
 
 _RESIDUAL = 1e-6  # largest whitened moment error (and mass error) that may be called solved
 _MARGIN = 1e-9  # a hyperplane must separate by this (whitened) to prove ET infeasible
-_FAR = 1e8  # EL multipliers beyond this mean that the target lies on the hull's boundary
+_FAR = 1e6  # EL multipliers beyond this mean that the target lies on the hull's boundary
 _ITERATIONS = 300
 _CHUNK = 4096  # rows handled at once wherever a temporary would otherwise be as tall as the data
 
@@ -495,40 +495,18 @@ def _whiten(sides: Sequence[Tensor], target: Tensor | None, rtol: float | None) 
     n = len(pooled)
     scale = pooled.square().mean(0).sqrt().clamp(min=5 * eps / rtol)
     pooled /= scale
-    spread, basis = _spectrum(pooled, rtol)
+    # Rank is decided on singular values: those of R, since a Gram matrix would square them.
+    factor = torch.linalg.qr(pooled, mode="r").R if n > pooled.shape[1] else pooled
+    _, spread, basis = torch.linalg.svd(factor, full_matrices=False)
+    keep = spread > rtol * spread.max().clamp(min=math.sqrt(n))
+    spread, basis = spread[keep], basis[keep]
     offset = (ends - means[0]) / scale
-    outside = (offset - basis @ (basis.T @ offset)).norm()
+    outside = (offset - (offset @ basis.T) @ basis).norm()
     noise = 64 * eps * ((ends.abs() + 1) / scale).norm()
     in_span = bool(outside <= max(1e-7, 10 * rtol) * offset.norm() + noise)
-    white = basis * (math.sqrt(n) / spread)
+    white = basis.T * (math.sqrt(n) / spread)
     rows = list((pooled @ white).split([len(side) for side in sides]))
     return _Space(rows, offset @ white, in_span)
-
-
-def _spectrum(matrix: Tensor, rtol: float) -> tuple[Tensor, Tensor]:
-    """Singular values above rtol times the largest, and their right singular vectors (columns).
-
-    Eigenvectors of the Gram matrix are several times faster than an SVD of a tall matrix, but
-    resolve only the top of the spectrum.  So keep just the top four decades, project the matrix
-    on the rest, and repeat there: each pass starts from the data, so no accuracy is squared away.
-    """
-    n, width = matrix.shape
-    if n <= width:
-        _, values, vectors = torch.linalg.svd(matrix, full_matrices=False)
-        keep = values > rtol * values.max().clamp(min=math.sqrt(n))
-        return values[keep], vectors[keep].T
-    basis, block, cut = torch.eye(width, dtype=matrix.dtype, device=matrix.device), matrix, None
-    found: list[tuple[Tensor, Tensor]] = []
-    while True:
-        squares, vectors = torch.linalg.eigh(block.T @ block)
-        values, vectors = squares.clamp(min=0).sqrt(), basis @ vectors
-        cut = rtol * max(values[-1].item(), math.sqrt(n)) if cut is None else cut
-        top = values > max(1e-4 * values[-1].item(), cut)
-        found.append((values[top], vectors[:, top]))
-        basis = vectors[:, ~top]
-        if not basis.shape[1] or values[-1].item() <= cut:
-            return torch.cat([v for v, _ in found]), torch.cat([b for _, b in found], 1)
-        block = matrix @ basis
 
 
 def _newton(sides: list[Tensor], objective: str) -> tuple[Tensor, int, bool]:
@@ -612,7 +590,7 @@ def _hessian(
 
 def _solve(hessian: Tensor, grad: Tensor) -> Tensor:
     """Solve the Newton system with the smallest ridge that makes it numerically definite."""
-    ridge = max(1e-13 * hessian.diagonal().mean().item(), 1e-30)
+    ridge = max(1e-14 * hessian.diagonal().mean().item(), 1e-30)
     while True:
         hessian.diagonal().add_(ridge)
         factor, failed = torch.linalg.cholesky_ex(hessian)

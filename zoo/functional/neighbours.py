@@ -186,14 +186,14 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
         Density and coverage.
 
     Raises:
-        ValueError: if widths differ, a value is not finite, or there are fewer than k + 1 real rows.
+        ValueError: if widths differ, a value is not finite, or there are not k + 1 real rows.
 
     Reference: Naeem et al. 2020, arXiv:2002.09797, Eq. 3 and 5.   Deviations: none.
 
     Example:
         >>> real = torch.arange(8.0)[:, None]
-        >>> density_coverage(real, real[:4], k=1)
-        DensityCoverage(density=tensor(1., dtype=torch.float64), coverage=tensor(0.5000, dtype=torch.float64))
+        >>> density_coverage(real, real[:4], k=1).coverage
+        tensor(0.5000, dtype=torch.float64)
     """
     _check_sets(real, fake, k, 0)
     radii = _squared_radii(real, k)[:, -1]
@@ -312,9 +312,7 @@ def _nobody(rows: int, k: int, like: Tensor) -> tuple[Tensor, Tensor]:
     return like.new_full((rows, k), torch.inf), like.new_zeros((rows, k), dtype=torch.long)
 
 
-def _keep_nearest(
-    best: tuple[Tensor, Tensor], tile: Tensor, start: int
-) -> tuple[Tensor, Tensor]:
+def _keep_nearest(best: tuple[Tensor, Tensor], tile: Tensor, start: int) -> tuple[Tensor, Tensor]:
     """Merges a tile, whose columns are rows `start`... of the bank, into the k best so far."""
     k = best[0].shape[1]
     squares, indices = tile.topk(min(k, tile.shape[1]), largest=False, sorted=False)
@@ -326,7 +324,7 @@ def _keep_nearest(
 
 def _exact_squares(queries: Tensor, bank: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Squared distances from differences to the bank rows named by (N, k), both sorted by them."""
-    n, k = indices.shape
+    k = indices.shape[1]
     step = max(1, _GATHERED // (k * bank.shape[1]))
     squares = []
     for rows, named in zip(queries.split(step), indices.split(step), strict=True):

@@ -277,8 +277,16 @@ def dci(
     for train, test in zip(factors.T.numpy(), test_factors.T.numpy(), strict=True):
         device = generator.device
         seed = int(torch.randint(2**31 - 1, (), generator=generator, device=device))
-        family = GradientBoostingClassifier if trees == "boosted" else RandomForestClassifier
-        model = family(random_state=seed).fit(codes.numpy(), train)
+        if trees == "boosted":
+            model = GradientBoostingClassifier(random_state=seed)
+        else:
+            # Every split may choose among all dimensions: from a random few, as is the default,
+            # it must often take an irrelevant one, and a perfect code scores about .75.
+            model = RandomForestClassifier(
+                max_features=None,  # pyright: ignore[reportArgumentType]
+                random_state=seed,
+            )
+        model.fit(codes.numpy(), train)
         importance.append(torch.from_numpy(model.feature_importances_))
         accuracy.append(float(model.score(test_codes.numpy(), test)))
     scores = dci_scores(torch.stack(importance, dim=1))

@@ -1,0 +1,121 @@
+"""Puts a run's model on the shelf: ``python -m zoo.publish runs/infogan_digits/<time>``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.callbacks.pictures import draw
+from zoo.errors import UserError, exit_on_user_error
+from zoo.evaluation import evaluate
+from zoo.pictures import save_png
+from zoo.progress import bar
+from zoo.recipe import build, read_recipe
+from zoo.runs import RunFolder, environment
+from zoo.shelf import NAME, load, load_run, shelf_folder, write_entry
+
+__all__ = ["main", "publish"]
+
+
+def publish(
+    run: Path, name: str, *, half: bool = True, spread: Sequence[Path] = (), shelf: Path | None = None
+) -> Path:
+    """Writes weights, scores the very weights that were written, and completes the card.
+
+    Args:
+        run: The folder of a run that has ended.
+        name: Name on the shelf.
+        half: Whether to store parameters in float16.
+        spread: Runs of the same recipe with other seeds, whose scores the card lists.
+        shelf: Another shelf than the zoo's.
+
+    Returns:
+        The model's folder on the shelf.
+    """
+    recipe = read_recipe(RunFolder(run).recipe)
+    model = load_run(run)
+    data = build("data", recipe["data"])
+    about = {
+        "recipe_name": recipe.get("name"),
+        "recipe": recipe,
+        "norm_mode": "running",
+        "training": _training(run),
+    }
+    write_entry(name, model, about, half=half, shelf=shelf)
+    published = load(name, shelf=shelf)
+    scores = evaluate(published, data, split="test", progress=bar)
+    seeds = [_seed_scores(folder) for folder in (run, *spread)]
+    card = {
+        **about,
+        "data": {
+            "name": type(data).__name__,
+            "sha256": {split: data.fingerprint(split) for split in ("train", "val", "test")},
+        },
+        "scores": [score.as_dict() for score in scores],
+        "seeds": seeds if spread else [],
+        "evaluated_on": environment(),
+    }
+    folder = write_entry(name, model, card, half=half, shelf=shelf)
+    for title, sheet in draw(published).items():
+        save_png(sheet, folder / f"{title}.png")
+    return folder
+
+
+def _training(run: Path) -> dict[str, Any]:
+    ran_on = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))
+    return {**ran_on, "commit": _commit()}
+
+
+def _seed_scores(run: Path) -> dict[str, Any]:
+    folder = RunFolder(run)
+    if not folder.evaluation.is_file():
+        raise UserError(f"the run {run} has no evaluation.json; it did not end.")
+    ran_on = json.loads(folder.environment.read_text(encoding="utf-8"))
+    scores = json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]
+    return {
+        "seed": ran_on["seed"],
+        "training_seconds": ran_on.get("training_seconds"),
+        "scores": {score["name"]: score["value"] for score in scores},
+    }
+
+
+def _commit() -> str | None:
+    """Returns the checkout's commit, with ``+`` if files were changed since; None elsewhere."""
+    folder = Path(__file__).resolve().parent
+    try:
+        git = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser("zoo.publish", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a run that has ended")
+    parser.add_argument("--name", help="name on the shelf; default: the recipe's")
+    parser.add_argument("--full", action="store_true", help="keep float32 parameters")
+    parser.add_argument(
+        "--seeds", type=Path, nargs="*", default=[], help="runs with other seeds, for the card"
+    )
+    options = parser.parse_args(arguments)
+
+    def run() -> None:
+        name = options.name or options.run.resolve().parent.name
+        if not NAME.fullmatch(name):
+            raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits, _.")
+        folder = publish(options.run, name, half=not options.full, spread=options.seeds)
+        print(f"published {name} on {shelf_folder()}")
+        for score in json.loads((folder / "card.json").read_text())["scores"]:
+            print(f"  {score['name']:45s} {score['value']:.4f} {score['unit']}")
+
+    return exit_on_user_error("zoo.publish", run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
