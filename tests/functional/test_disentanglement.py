@@ -81,6 +81,13 @@ def test_bins_are_numpys(bins):
     assert int(found.max()) == bins - 1
 
 
+def test_a_value_on_an_edge_opens_the_next_bin():
+    """Catches bins closed on the right; codes are on edges when they are factors."""
+    codes = torch.arange(21.0)[:, None]
+    expected = np.digitize(codes[:, 0], np.histogram(codes[:, 0], 20)[1][:-1]) - 1
+    assert discretise(codes, 20)[:, 0].tolist() == expected.tolist() == [*range(20), 19]
+
+
 def test_a_constant_dimension_is_one_bin():
     """Catches a division by the zero width."""
     assert discretise(torch.full((9, 1), 0.3), 20).unique().numel() == 1
@@ -197,13 +204,22 @@ def test_linear_classifier_is_scikit_learns(l2):
     np.testing.assert_allclose(shift, model.intercept_ - model.intercept_.mean(), atol=1e-4)
 
 
-def test_linear_classifier_on_separable_and_badly_scaled_votes():
-    """Catches Newton steps that overshoot: the objective must be at its optimum."""
-    labels = torch.arange(90) % 3
-    inputs = 100 * torch.nn.functional.one_hot(labels, 3).double() + noise(90, 3)
-    weights = disentanglement._softmax_regression(inputs, labels, 1e-4).requires_grad_()
+OUTLIERS = [[488.0, 256.0], [17.0, 1.0], [92.0, 1765.0], [405.0, 78.0], [21.0, 2288.0]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "l2"),
+    [
+        (100 * torch.eye(3).repeat(30, 1).double() + noise(90, 3), [0, 1, 2] * 30, 1e-4),
+        (torch.tensor(OUTLIERS, dtype=torch.float64), [0, 1, 2, 1, 0], 0.25),
+    ],
+)
+def test_linear_classifier_reaches_the_optimum(inputs, labels, l2):
+    """Catches Newton steps that are never shortened: on the outliers they end in NaN."""
+    labels = torch.tensor(labels)
+    weights = disentanglement._softmax_regression(inputs, labels, l2).requires_grad_()
     log_p = (inputs @ weights[:, :-1].T + weights[:, -1]).log_softmax(1)
-    loss = 5e-5 * weights[:, :-1].square().sum() - log_p[torch.arange(90), labels].sum()
+    loss = l2 / 2 * weights[:, :-1].square().sum() - log_p.gather(1, labels[:, None]).sum()
     assert torch.autograd.grad(loss, weights)[0].abs().max() < 1e-5
 
 

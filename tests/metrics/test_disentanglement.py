@@ -110,6 +110,20 @@ def test_factor_vae_groups_hold_one_factor_fixed():
     assert held.unique().tolist() == [0, 1, 2, 3, 4]
 
 
+def test_factor_vae_is_blind_to_the_scale_of_a_dimension():
+    """Catches variances that are not divided by those over the data: the smallest would win."""
+
+    def leaking(images):
+        code = perfect(images)
+        return code + 0.3 * code.roll(1, dims=1)
+
+    def rescaled(images):
+        return leaking(images) * torch.tensor([16.0, 1.0, 0.25])
+
+    scores = [factor_vae(e, Pixels(), seeded(), **SMALL[factor_vae]) for e in (leaking, rescaled)]
+    assert scores[0] == scores[1] > 0.99
+
+
 def test_beta_vae_pairs_share_one_factor_and_votes_do_not():
     """Catches a factor held fixed over a whole vote (FactorVAE's groups), not pair by pair."""
     data = Pixels()

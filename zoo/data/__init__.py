@@ -7,8 +7,24 @@ Example:
     (1, 8, 8)
 """
 
+from zoo.data.celeba import CelebA
 from zoo.data.digits import Digits
+from zoo.data.folder import ImageFolder
 from zoo.data.module import DATASETS, ImageData
 from zoo.data.spec import Batch, ImageSpec
+from zoo.data.vision import CIFAR10, KMNIST, MNIST, SVHN, FashionMNIST
 
-__all__ = ["DATASETS", "Batch", "Digits", "ImageData", "ImageSpec"]
+__all__ = [
+    "CIFAR10",
+    "DATASETS",
+    "KMNIST",
+    "MNIST",
+    "SVHN",
+    "Batch",
+    "CelebA",
+    "Digits",
+    "FashionMNIST",
+    "ImageData",
+    "ImageFolder",
+    "ImageSpec",
+]

@@ -23,7 +23,7 @@ SUFFIXES = frozenset(
 )  # fmt: skip
 
 # 179 megapixels: where Pillow itself takes a file for an attack rather than a picture.
-MAX_PIXELS = 2 * int(1024 * 1024 * 1024 // 4 // 3)
+MAX_PIXELS = 2 * (1024**3 // 4 // 3)
 ORIENTATION = 0x0112  # the EXIF tag
 
 

@@ -31,10 +31,10 @@ class Digits(ImageData):
         """Returns one part; the 17 grey levels are spread over 0 to 255."""
         from sklearn.datasets import load_digits  # a slow import that only this data set needs
 
-        bunch = load_digits()
-        grey = torch.from_numpy(bunch.images)[:, None]  # (N, 1, 8, 8) in 0..16
+        values, labels = load_digits(return_X_y=True)
+        grey = torch.from_numpy(values).view(-1, *self.native.shape)  # 0..16
         pixels = (grey * (255 / 16)).round().to(torch.uint8)
-        digits = MemoryImages(pixels, torch.from_numpy(bunch.target).long())
+        digits = MemoryImages(pixels, torch.from_numpy(labels).long())
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         shuffled = torch.randperm(len(digits), generator=generator)
         chosen = shuffled[:-TEST_SIZE] if part == "train" else shuffled[-TEST_SIZE:]

@@ -1,6 +1,4 @@
-"""Files that data sets need: found where torchvision keeps them, else downloaded whole or not
-at all. Nothing half-written is ever seen under a file's own name.
-"""
+"""Downloads: whole or not at all, never half-written under a file's own name."""
 
 from __future__ import annotations
 
@@ -18,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from torchvision.datasets import utils
 
@@ -56,7 +55,7 @@ def missing(data_set: str, files: str, folder: Path, reason: str) -> UserError:
         reason: Why they could not be downloaded.
     """
     return UserError(
-        f"{data_set} is not there and could not be downloaded ({reason.rstrip('.')}). "
+        f"{data_set} is missing and could not be downloaded ({reason.rstrip('.')}). "
         f"Put {files} into {folder.absolute()}, or say with --data.root or ZOO_DATA where your "
         "data sets are. recipes/infogan_digits.yaml needs no download."
     )
@@ -96,8 +95,10 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns the innermost cause in one line."""
-    cause = getattr(error, "reason", error)
+    """Returns why, in one line, without error numbers."""
+    cause = getattr(error, "reason", error)  # urllib wraps what happened
+    if isinstance(cause, OSError):
+        cause = cause.strerror or cause
     return " ".join(str(cause).split()) or type(error).__name__
 
 
@@ -125,7 +126,7 @@ def _download(file: RemoteFile, work: Path) -> None:
             return
         except NETWORK_ERRORS as error:
             (work / file.name).unlink(missing_ok=True)
-            reasons.append(f"{url}: {_reason(error)}")
+            reasons.append(f"{urlsplit(url).hostname}: {_reason(error)}")
     raise RuntimeError("; ".join(reasons))
 
 

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, TypeVar, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from zoo.data.decode import (
-    SUFFIXES,
-    Crop,
-    Header,
-    Unreadable,
-    decode,
-    quiet_pillow,
-    read_header,
-)
+from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
+from zoo.data.listing import ImageFile, list_images
 from zoo.data.loader import FileImages, Images, MemoryImages
-from zoo.data.module import DATASETS, SPLIT_SEED, Binarize, ImageData, Split, data_root
+from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root, require_choice
 from zoo.data.spec import ImageSpec
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError
 
 __all__ = ["ImageFolder"]
 
@@ -36,111 +29,53 @@ OnUnreadable = Literal["skip", "refuse"]
 
 LONG = 1000  # files from which on a progress bar is worth its lines
 PIECE = 32  # files a thread takes at a time
-T = TypeVar("T")
 
 
-class _File(NamedTuple):
-    """An image file: its name relative to the folder, with /, and the class folder it is in."""
-
-    name: str
-    label: str
-
-
-class _Listing(NamedTuple):
-    """What lies in the folder."""
-
-    train: list[_File]
-    test: list[_File]
-    classes: list[str]
+def _few(reasons: dict[str, str]) -> str:
+    """Names the first few unreadable files with the reasons, and counts the others."""
+    shown = [f"{name} ({reason})" for name, reason in sorted(reasons.items())[:3]]
+    rest = len(reasons) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 
 
-def _walk(folder: Path) -> tuple[list[str], list[str]]:
-    """Returns image files and other files below a folder, relative and sorted.
-
-    Links are followed, each folder once; hidden files are nobody's images.
-    """
-    images: list[str] = []
-    others: list[str] = []
-    seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        base = Path(here).relative_to(folder)
-        for name in files:
-            if not name.startswith("."):
-                kind = images if Path(name).suffix.lower() in SUFFIXES else others
-                kind.append((base / name).as_posix())
-    return sorted(images), sorted(others)
+def _refusal(folder: Path, reasons: dict[str, str]) -> UserError:
+    return UserError(
+        f"{len(reasons):,} of the images in {folder} cannot be read: {_few(reasons)}. "
+        "Delete them, or leave them out with --data.on_unreadable skip."
+    )
 
 
-def _files(folder: Path, inside: str = "") -> list[_File]:
-    """Lists the images of one part: all in the folder itself, or all in class subfolders."""
-    images, others = _walk(folder / inside)
-    if not images:
-        found = f"only {len(others)} other files, such as {others[0]}" if others else "no files"
-        raise UserError(
-            f"there are no images in {folder / inside}, {found}. "
-            f"Images end in {', '.join(sorted(SUFFIXES))}."
-        )
-    loose = [name for name in images if "/" not in name]
-    if loose and len(loose) < len(images):
-        raise UserError(
-            f"{folder / inside} has images of its own, such as {loose[0]}, and others in "
-            f"subfolders, such as {next(name for name in images if '/' in name)}: "
-            "put all into class subfolders, or none."
-        )
-    prefix = f"{inside}/" if inside else ""
-    return [_File(prefix + name, "" if loose else name.split("/")[0]) for name in images]
+def _find(path: str, root: Path) -> Path:
+    """Returns the folder that a user means."""
+    here = Path(path).expanduser()
+    below = root / here
+    folder = below if not here.exists() and below.exists() else here
+    if not folder.exists():
+        also = "" if here.is_absolute() else f", nor {below.absolute()}"
+        raise UserError(f"there is no folder {here.absolute()}{also}; see --data.path.")
+    if not folder.is_dir():
+        raise UserError(f"{folder.absolute()} is a file; --data.path must be a folder of images.")
+    return folder.absolute()
 
 
-def _list(folder: Path, test_fraction: float) -> _Listing:
-    """Finds the images, their classes, and which of them are for testing."""
-    train_folder, test_folder = folder / "train", folder / "test"
-    if train_folder.is_dir() or test_folder.is_dir():
-        parts = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
-        if not train_folder.is_dir() or set(parts) - {"train", "test"}:
-            raise UserError(
-                f"{folder} has the subfolders {', '.join(parts)}: where there is train/ or test/, "
-                "there must be train/ and may be test/, and nothing else (validation images are "
-                "taken from train/)."
-            )
-        train = _files(folder, "train")
-        test = _files(folder, "test") if test_folder.is_dir() else []
-    else:
-        train, test = _files(folder), []
-    if not test:
-        generator = torch.Generator().manual_seed(SPLIT_SEED)
-        order = torch.randperm(len(train), generator=generator).tolist()
-        chosen = set(order[: max(1, round(test_fraction * len(train)))])
-        test = [file for row, file in enumerate(train) if row in chosen]
-        train = [file for row, file in enumerate(train) if row not in chosen]
-    classes = sorted({file.label for file in (*train, *test)} - {""})
-    strange = sorted({file.label for file in test} - {file.label for file in train})
-    if strange and test_folder.is_dir():
-        raise UserError(
-            f"{test_folder} has the classes {', '.join(label or '(none)' for label in strange)}, "
-            "which train/ has not."
-        )
-    return _Listing(train, test, classes)
+def _channels(folder: Path, files: Iterable[ImageFile]) -> int:
+    """Returns 3 as soon as one readable file has colours, else 1."""
+    reasons: dict[str, str] = {}
+    any_grey = False
+    with quiet_pillow():
+        for file in files:
+            try:
+                if not read_header(folder / file.name).grey:
+                    return 3
+                any_grey = True
+            except Unreadable as error:
+                reasons[file.name] = str(error)
+    if not any_grey:
+        raise _refusal(folder, reasons)
+    return 1
 
 
-class _Unreadables:
-    """Files that gave no image, with the reason, each once."""
-
-    def __init__(self) -> None:
-        self.reasons: dict[str, str] = {}
-
-    def __str__(self) -> str:
-        shown = [f"{name} ({reason})" for name, reason in sorted(self.reasons.items())[:3]]
-        rest = len(self.reasons) - len(shown)
-        return ", ".join(shown) + (f" and {rest} more" if rest else "")
-
-
-def _for_each(work: Callable[[int], T], count: int, title: str) -> None:
+def _for_each(work: Callable[[int], None], count: int, title: str) -> None:
     """Calls ``work(0)`` to ``work(count - 1)`` on several threads, which Pillow lets run."""
 
     def piece(start: int) -> int:
@@ -185,19 +120,7 @@ class _Files(FileImages):
             with quiet_pillow():
                 return self.decoder(self.names[index])[0]
         except Unreadable as error:
-            raise UserError(_refusal(self.decoder.folder, f"{self.names[index]} ({error})")) from error
-
-
-def _refusal(folder: Path, unreadable: str) -> str:
-    return (
-        f"images in {folder} cannot be read: {unreadable}. Delete them, or leave them out with "
-        "--data.on_unreadable skip."
-    )
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(f"unknown --data.{name} {value!r}. {did_you_mean(value, choices)}")
+            raise _refusal(self.decoder.folder, {self.names[index]: str(error)}) from error
 
 
 @DATASETS.register
@@ -255,9 +178,9 @@ class ImageFolder(ImageData):
         workers: int = 0,
         seed: int = 0,
     ) -> None:
-        _choice("crop", crop, get_args(Crop))
-        _choice("channels", channels, get_args(Channels))
-        _choice("on_unreadable", on_unreadable, get_args(OnUnreadable))
+        require_choice("crop", crop, get_args(Crop))
+        require_choice("channels", channels, get_args(Channels))
+        require_choice("on_unreadable", on_unreadable, get_args(OnUnreadable))
         if size < 1:
             raise UserError(f"--data.size must be at least 1, got {size}.")
         if not 0 < test_fraction < 1:
@@ -265,20 +188,22 @@ class ImageFolder(ImageData):
         if memory_mib < 0:
             raise UserError(f"--data.memory_mib must not be negative, got {memory_mib}.")
         folder = _find(path, data_root(root))
-        self.listing = _list(folder, test_fraction)
+        self.listing = list_images(folder, test_fraction)
         count = len(self.listing.train)
         if count < 2:
             raise UserError(
                 f"{folder} has too few images ({count + len(self.listing.test)}): training, "
                 "validation and testing need at least one each."
             )
-        depth = {"grey": 1, "colour": 3}.get(channels) or _channels(folder, self.listing)
+        depth = {"grey": 1, "colour": 3}.get(channels) or _channels(
+            folder, (*self.listing.train, *self.listing.test)
+        )
         self.native = ImageSpec(depth, size, size, classes=len(self.listing.classes))
         self.decoder = _Decoder(folder, size, depth, crop)
         self.on_unreadable = on_unreadable
         self.memory_mib = memory_mib
-        self.unreadable = _Unreadables()
-        self.headers: dict[Split, list[Header]] = {}
+        self._unreadable: dict[str, str] = {}
+        self._headers: list[Header] = []
         if val_size is None:
             val_size = max(1, min(10_000, count // 10))
         super().__init__(root, batch_size, resize, pad, binarize, val_size, workers, seed)
@@ -292,14 +217,59 @@ class ImageFolder(ImageData):
     def read(self, part: Split) -> Images:
         """Decodes one part, or, if the set is large, has a look at every file of it."""
         files = self.listing.train if part == "train" else self.listing.test
-        names = [file.name for file in files]
+        pixels = None
         if self.in_memory:
-            pixels = torch.empty(len(names), *self.native.shape, dtype=torch.uint8)
-            kept = self._pass(part, names, into=pixels)
-        else:
-            kept = self._pass(part, names, into=None)
+            pixels = torch.empty(len(files), *self.native.shape, dtype=torch.uint8)
+        kept = self._look_at(files, pixels)
+        if not kept:
+            raise UserError(f"none of the {len(files)} {part} images can be read.")
         number = {label: row for row, label in enumerate(self.listing.classes)}
-        labels = torch.tensor([number.get(files[row].label, 0) for row in kept.tolist()])
-        if self.in_memory:
-            return MemoryImages(pixels if len(kept) == len(pixels) else pixels[kept], labels)
-        return _Files(self.decoder, [names[row] for row in kept.tolist()], labels)
+        labels = torch.tensor([number.get(files[row].label, 0) for row in kept])
+        if pixels is None:
+            return _Files(self.decoder, [files[row].name for row in kept], labels)
+        return MemoryImages(pixels if len(kept) == len(files) else pixels[kept], labels)
+
+    def _look_at(self, files: list[ImageFile], pixels: Tensor | None) -> list[int]:
+        """Opens every file, decoding it where that is wanted now; returns the rows that can be.
+
+        Args:
+            files: N files.
+            pixels: Filled with the images, shape (N, C, H, W); None if they are to stream.
+        """
+        headers: list[Header | None] = [None] * len(files)
+        reasons: dict[str, str] = {}
+
+        def look(row: int) -> None:
+            name = files[row].name
+            try:
+                if pixels is None and self.on_unreadable == "refuse":
+                    headers[row] = read_header(self.decoder.folder / name)
+                    return
+                image, headers[row] = self.decoder(name)
+                if pixels is not None:
+                    pixels[row] = image
+            except Unreadable as error:
+                reasons[name] = str(error)
+
+        _for_each(look, len(files), "reading images")
+        if reasons and self.on_unreadable == "refuse":
+            raise _refusal(self.decoder.folder, reasons)
+        self._unreadable |= reasons
+        self._headers += [header for header in headers if header]
+        return [row for row, header in enumerate(headers) if header]
+
+    def report(self) -> str:
+        """Says what there is, and from which kinds and sizes of files; reads all of them."""
+        counts = super().report()
+        tests = len(self.images("test"))
+        modes = Counter(header.mode for header in self._headers).most_common()
+        sizes = sorted({(h.width, h.height) for h in self._headers}, key=lambda wh: wh[0] * wh[1])
+        least, most = ("x".join(map(str, size)) for size in (sizes[0], sizes[-1]))
+        extent = least if least == most else f"{least} to {most}"
+        text = (
+            f"{counts}; {tests:,} test images; from files of {extent} pixels (width x height) in "
+            f"{', '.join(f'{mode} ({count:,})' for mode, count in modes)}"
+        )
+        if self._unreadable:
+            text += f"; {len(self._unreadable):,} skipped: {_few(self._unreadable)}"
+        return text

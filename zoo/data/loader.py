@@ -1,5 +1,7 @@
-"""Batches from indices: the order of an epoch is a function of (seed, epoch, rank), so any run
-can be continued in mid-epoch and every rank knows its own part without asking the others.
+"""Batches from indices.
+
+The order of an epoch is a function of (seed, epoch, rank), so any run can be continued in
+mid-epoch and every rank knows its own part without asking the others.
 """
 
 from __future__ import annotations
@@ -225,6 +227,7 @@ class BatchLoader:
     ) -> None:
         self.images = images
         self.sampler = order  # the name under which Lightning looks for `set_epoch`
+        self.batch_sampler = None  # Lightning asks every loader that has the former for it
         self.binarize = binarize
         self.workers = workers
         self._resume = {"epoch": 0, "batch": 0}

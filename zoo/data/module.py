@@ -29,7 +29,15 @@ from zoo.data.spec import ImageSpec
 from zoo.errors import UserError, did_you_mean
 from zoo.registry import Registry
 
-__all__ = ["DATASETS", "Binarize", "ImageData", "Split", "data_root", "fit_to_size"]
+__all__ = [
+    "DATASETS",
+    "Binarize",
+    "ImageData",
+    "Split",
+    "data_root",
+    "fit_to_size",
+    "require_choice",
+]
 
 Binarize = Literal["none", "dynamic", "static"]
 Split = Literal["train", "val", "test"]
@@ -43,6 +51,12 @@ BITS_SEED = 20160601  # decides for ever the bits of static binarisation and of 
 def data_root(root: str | None) -> Path:
     """Returns the folder of data sets: the argument, else ``$ZOO_DATA``, else ``data/``."""
     return Path(root or os.environ.get("ZOO_DATA") or "data").expanduser()
+
+
+def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuses a value of ``--data.<name>`` that is not one of the choices, naming the nearest."""
+    if value not in choices:
+        raise UserError(f"unknown --data.{name} {value!r}. {did_you_mean(value, choices)}")
 
 
 def fit_to_size(pixels: Tensor, resize: int | None, pad: int | None) -> Tensor:
@@ -120,7 +134,8 @@ class ImageData(L.LightningDataModule):
 
     A subclass names its shape in `native` and implements `read` and, where files may be missing,
     `ensure`. Validation images come from the training data, or from a part of their own where the
-    data set has one (`own_val`); test images are never used for training or validation. Loaders yield `zoo.data.Batch`: float32 images in [0, 1] and labels.
+    data set has one (`own_val`); test images are never used for training or validation. Loaders
+    yield `zoo.data.Batch`: float32 images in [0, 1] and labels.
 
     Args:
         root: Folder of data sets; default ``$ZOO_DATA``, else ``data/``.
@@ -162,11 +177,7 @@ class ImageData(L.LightningDataModule):
             raise UserError(f"--data.workers must not be negative, got {workers}.")
         if val_size is not None and val_size < 0:
             raise UserError(f"--data.val_size must not be negative, got {val_size}.")
-        if binarize not in get_args(Binarize):
-            raise UserError(
-                f"unknown --data.binarize {binarize!r}. "
-                f"{did_you_mean(binarize, get_args(Binarize))}"
-            )
+        require_choice("binarize", binarize, get_args(Binarize))
         self.root = data_root(root)
         self.batch_size = batch_size
         self.resize = resize
@@ -274,7 +285,9 @@ class ImageData(L.LightningDataModule):
         if stage in (None, "test"):
             self.images("test")
 
-    def loader(self, split: Split, *, shuffle: bool = False, limit: int | None = None) -> BatchLoader:
+    def loader(
+        self, split: Split, *, shuffle: bool = False, limit: int | None = None
+    ) -> BatchLoader:
         """Returns the batches of one split; on several processes, this process' part of them.
 
         Args:
@@ -286,7 +299,9 @@ class ImageData(L.LightningDataModule):
             UserError: if there is no image.
         """
         images = self.images(split)
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
         count = len(images) if limit is None else min(limit, len(images))
         if count < 1:
             why = f"limit is {limit}" if len(images) else "--data.val_size is 0"

@@ -188,12 +188,15 @@ class SVHN(ImageData):
     def ensure(self, part: Split) -> None:
         """Downloads the file of one part."""
         url, name, md5 = self.source.split_list[part]
-        if not (self.root / name).is_file():
-            fetch(
-                RemoteFile(name, (url,), md5),
-                self.root,
-                lambda reason: missing(type(self).__name__, name, self.root, reason),
-            )
+        if (self.root / name).is_file():
+            return
+        both = [self.source.split_list[each][1] for each in ("train", "test")]
+        names = " and ".join(each for each in both if not (self.root / each).is_file())
+        fetch(
+            RemoteFile(name, (url,), md5),
+            self.root,
+            lambda reason: missing(type(self).__name__, names, self.root, reason),
+        )
 
     def read(self, part: Split) -> MemoryImages:
         """Returns one part; the digit 0 has the label 0."""

@@ -25,7 +25,7 @@ __all__ = [
     "moments",
 ]
 
-_ROWS = 4096  # rows cast to float64 at a time
+_CHUNK = 1 << 23  # numbers cast to float64 at a time: 64 MiB
 _SUBSET_TILE = 128  # small, so that skipping the lower half of a subset's kernel saves work
 _FULL_TILE = 1024
 
@@ -95,17 +95,15 @@ def moments(features: Tensor) -> Moments:
                 [0., 0.]], dtype=torch.float64)
     """
     _check_matrix(features=features)
-    shift = features.mean(0).to(torch.float64)  # any value near the mean will do
-    total = torch.zeros_like(shift)
-    scatter = shift.new_zeros(len(shift), len(shift))
-    for chunk in features.split(_ROWS):
-        shifted = chunk - shift  # float64 by promotion
-        total += shifted.sum(0)
-        _add_gram(scatter, shifted)
-    scatter = scatter.tril() + scatter.tril(-1).T
-    rest = total / len(features)
-    scatter.addr_(total, rest, alpha=-1)
-    return Moments(shift.new_tensor(len(features)), shift + rest, scatter)
+    total = None
+    for chunk in features.split(max(1, _CHUNK // features.shape[1])):
+        centred = chunk.to(torch.float64, copy=True)
+        mean = centred.mean(0)
+        scatter = _gram(centred.sub_(mean))
+        part = Moments(mean.new_tensor(len(chunk)), mean, scatter)
+        total = part if total is None else merge_moments(total, part)
+    assert total is not None
+    return total
 
 
 def merge_moments(first: Moments, second: Moments) -> Moments:
@@ -329,13 +327,15 @@ def inception_style_score(
     return InceptionStyle(values.mean(), values.std(correction=0))
 
 
-def _add_gram(lower: Tensor, x: Tensor) -> None:
-    """Adds x^T x, rows (N, D) in float64, to the lower triangle: about half the products."""
+def _gram(x: Tensor) -> Tensor:
+    """Symmetric product x^T x of float64 rows (N, D), from the blocks of its lower triangle."""
     width = x.shape[1]
-    step = max(16, width // 8)
+    step = 24 * max(1, width // 192)  # vector kernels take 24 columns at a time
+    product = x.new_zeros(width, width)
     for low in range(0, width, step):
         high = low + step
-        lower[low:high, :high].addmm_(x[:, low:high].T, x[:, :high])
+        product[low:high, :high] = x[:, low:high].T @ x[:, :high]
+    return product.tril() + product.tril(-1).T
 
 
 def _root(covariance: Tensor) -> Tensor:

@@ -96,6 +96,7 @@ class ConvEncoder(nn.Module):
         features: Length of the feature vector.
         norm: Whether to normalise by batch statistics (never in a critic with a gradient penalty,
             which is per example).
+        dropout: Share of the coarsest feature map that is dropped in training.
 
     Shape: (B, channels, height, width) -> (B, features).
 
@@ -104,7 +105,14 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(
-        self, channels: int, height: int, width: int, base: int, features: int, norm: bool = True
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        base: int,
+        features: int,
+        norm: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         times = halvings(height, width)
@@ -115,6 +123,7 @@ class ConvEncoder(nn.Module):
             layers += [nn.BatchNorm2d(wide)] if norm else []
             layers.append(nn.LeakyReLU(0.1))
         flat = _channels(base, times - 1) * (height // 2**times) * (width // 2**times)
+        layers += [nn.Dropout(dropout)] if dropout else []
         layers += [nn.Flatten(), nn.Linear(flat, features, bias=not norm)]
         layers += [nn.BatchNorm1d(features)] if norm else []
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(0.1))
