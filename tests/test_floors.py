@@ -9,15 +9,15 @@ import pytest
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 FLOORS = [
     {"errors", "functional"},
-    {"registry", "files"},
+    {"arguments", "files", "processes", "registry"},
     {
         "contracts", "data", "inference", "metrics", "nets", "pictures", "precision", "priors",
         "progress", "training",
     },
     {"models"},
-    {"recipe", "evaluation", "runs"},
-    {"callbacks", "shelf", "logs"},
-    {"engine"},
+    {"recipe", "evaluation", "logs", "runs"},
+    {"callbacks", "shelf", "usage"},
+    {"engine", "judge"},
     {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare"},
     {"__main__"},
 ]  # fmt: skip

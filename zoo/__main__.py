@@ -15,6 +15,8 @@ VERBS = {
     "fit": "train the model of a recipe",
     "sample": "draw images from a published model or a run",
     "list": "show models, recipes and data sets",
+    "evaluate": "score a model by every protocol that fits it",
+    "verify": "re-run a card's evaluation and compare",
     "publish": "put a run's model on the shelf",
 }
 

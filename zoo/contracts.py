@@ -17,6 +17,7 @@ __all__ = [
     "Decodes",
     "Encodes",
     "HasElbo",
+    "HasFeatures",
     "HasLogProb",
     "Interpolates",
     "Reconstructs",
@@ -114,6 +115,19 @@ class Classifies(Protocol):
         ...
 
 
+@runtime_checkable
+class HasFeatures(Protocol):
+    """Gives images features and class probabilities that scores can be computed on."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Returns features, shape (B, F), of images in [0, 1]."""
+        ...
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Returns class probabilities, shape (B, K), of images in [0, 1]."""
+        ...
+
+
 CAPABILITIES: dict[str, type] = {
     "sample": Samples,
     "log_prob": HasLogProb,
@@ -124,6 +138,7 @@ CAPABILITIES: dict[str, type] = {
     "traverse": Traverses,
     "interpolate": Interpolates,
     "classify": Classifies,
+    "features": HasFeatures,
 }
 
 

@@ -6,11 +6,17 @@ else is a defect of the zoo and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import math
+import os
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-__all__ = ["UserError", "did_you_mean", "exit_on_user_error"]
+__all__ = ["UserError", "check_interval", "did_you_mean", "exit_on_user_error", "user_error_in"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing on a full disk or quota raises
 
 
 class UserError(ValueError):
@@ -26,11 +32,49 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     """
     known = sorted(choices)
     by_lower = {name.lower(): name for name in known}
-    near = get_close_matches(wrong.lower(), list(by_lower), n=1, cutoff=0.5)
+    asked = wrong.lower()
+    begun = [name for name in by_lower if asked and name.startswith(asked)]
+    near = begun or get_close_matches(asked, list(by_lower), n=1, cutoff=0.6)
     hint = f"Did you mean {by_lower[near[0]]}? " if near else ""
-    if len(known) > 20 and near:
-        return hint.strip()
+    if len(known) > 20:
+        return hint.strip() or f"It is none of the {len(known)} choices."
     return f"{hint}Choices: {', '.join(known) or 'none'}."
+
+
+def check_interval(option: str, value: float | Iterable[float], interval: str) -> None:
+    """Refuses numbers outside an interval; NaN lies in none.
+
+    Args:
+        option: What the number is called, e.g. ``--model.lr``.
+        value: One number, or several that must all lie inside.
+        interval: In the notation of mathematics: ``[0, 1)`` holds 0 but not 1, ``(0, inf)`` is
+            all positive numbers; infinity itself is never inside.
+
+    Raises:
+        UserError: naming the option, the interval and the number.
+
+    Example:
+        >>> check_interval("--model.betas", (0.5, 0.999), "[0, 1)")
+    """
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    if math.isinf(high):
+        wanted = f"be at least {low:g}" if interval[0] == "[" else f"be greater than {low:g}"
+    else:
+        wanted = f"lie in {interval}"
+    for number in value if isinstance(value, Iterable) else (value,):
+        above = number >= low if interval[0] == "[" else number > low
+        below = number <= high if interval[-1] == "]" else number < high
+        if not (above and below):
+            raise UserError(f"{option} must {wanted}, got {number}.")
+
+
+def user_error_in(error: BaseException | None) -> UserError | None:
+    """Finds the wrong request behind an error that a library raised from it, if there is one."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def exit_on_user_error(command: str, main: Callable[[], int | None]) -> int:
@@ -49,8 +93,17 @@ def exit_on_user_error(command: str, main: Callable[[], int | None]) -> int:
         print(f"{command}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left; that is no failure of ours
+        # The reader of our output has left, which is no failure of ours. What is still buffered
+        # must go somewhere, or the interpreter complains when it ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        print(f"{command}: {error.strerror}{where}. Make room and try again.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{command}: stopped.", file=sys.stderr)
         return 130

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,9 @@ from typing import Any
 
 from zoo.errors import UserError
 
-__all__ = ["replacing", "write_json", "write_text"]
+__all__ = ["json_text", "replacing", "sweep", "write_json", "write_text"]
+
+TEMPORARY = re.compile(r"\.[^.]+-[a-z0-9_]{8}\.\w+$")  # what `replacing` calls its files
 
 
 @contextmanager
@@ -29,7 +33,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -38,13 +44,32 @@ def replacing(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, RuntimeError) as error:
+        cause = _os_error_in(error)
+        if cause is None:
+            raise
+        reason = cause.strerror or str(cause)
         raise UserError(f"cannot write {path}: {reason}. Nothing was changed.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes temporary files that a kill has left behind; nobody may be writing there."""
+    for path in folder.rglob(".*"):
+        if TEMPORARY.match(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _os_error_in(error: BaseException | None) -> OSError | None:
+    """Finds what the system said: torch wraps a file's OSError in errors of its own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,4 +80,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file, whole or not at all; refuses NaN, which JSON does not know."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Returns the text that `write_json` writes."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"

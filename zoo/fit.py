@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,52 +14,57 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import torch
 import yaml
 from jsonargparse import set_parsing_settings
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from zoo.callbacks import KeepFinite, Pictures, Scores, SeedEachBatch, atomic_checkpoints
+from zoo.arguments import in_a_sentence
+from zoo.callbacks import Checkpoints, Stopped
 from zoo.data import ImageData
-from zoo.errors import UserError, exit_on_user_error
-from zoo.files import write_text
-from zoo.logs import WandbMode, csv_logger, wandb_logger
-from zoo.precision import automatic_precision
-from zoo.recipe import check_arguments, find_recipe, read_recipe
+from zoo.engine import Options, build_trainer, callback, choose, processes, train
+from zoo.errors import UserError, exit_on_user_error, user_error_in
+from zoo.files import sweep, write_text
+from zoo.logs import MetricsFile, Tracker, WandbMode, start_tracker
+from zoo.processes import announce_children, is_first, parent_run, watch_parent
+from zoo.recipe import TRUSTED, check_arguments, find_recipe, read_recipe
 from zoo.runs import RunFolder, write_environment
+from zoo.shelf import check_fit, read_checkpoint
+from zoo.usage import OPTIONS, USAGE, describe_command, describe_recipe
 
 __all__ = ["Fit", "main", "run"]
 
-USAGE = "python -m zoo.fit RECIPE [--key value ...]"
-ABOUT = """Trains the model of a recipe.
-
-RECIPE is a YAML file, or the name of one in recipes/. Any value in it can be overridden:
-  python -m zoo.fit recipes/infogan_digits.yaml --trainer.max_epochs 3 --model.width 16
-  python -m zoo.fit infogan_digits --ckpt_path last     (continue the newest run)
-  python -m zoo.fit infogan_digits --print_config       (show every value, run nothing)
-"""
-
-
-# The shape of the images comes from the data set as an object, not as arguments.
-set_parsing_settings(subclasses_enabled=["is_pure_dataclass"])
+set_parsing_settings(
+    # The shape of the images comes from the data set as an object, not as arguments.
+    subclasses_enabled=["is_pure_dataclass"],
+    # A recipe cannot name code from elsewhere: nothing else is imported, let alone run.
+    import_path_denylist=["*"],
+    import_path_allowlist=list(TRUSTED),
+)
 
 
 class _Parser(LightningArgumentParser):
     """Turns the parser's complaints into one sentence."""
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        lines = [line.strip(" -\n") for line in str(message).splitlines() if line.strip(" -\n")]
-        raise UserError(" ".join(lines[:4])) from ex
+        raise UserError(in_a_sentence(str(message), ex)) from ex
 
 
 class Fit(LightningCLI):
-    """Builds model, data and trainer from a recipe and command-line overrides."""
+    """Builds model and data from a recipe and command-line overrides, then trains.
 
-    def __init__(self, arguments: Sequence[str], name: str) -> None:
-        self.recipe_name = name
+    Args:
+        recipe: The recipe's file.
+        overrides: Such as ``--model.width=64``, checked before.
+
+    Raises:
+        UserError: if a value is wrong.
+    """
+
+    trainer: L.Trainer
+    folder: RunFolder
+
+    def __init__(self, recipe: Path, overrides: Sequence[str]) -> None:
+        self.recipe_name = recipe.stem
         super().__init__(
             L.LightningModule,
             ImageData,
@@ -68,47 +74,32 @@ class Fit(LightningCLI):
             trainer_defaults={"log_every_n_steps": 50, "accelerator": "auto"},
             seed_everything_default=0,
             parser_class=_Parser,
-            parser_kwargs={"description": ABOUT, "usage": USAGE},
-            args=list(arguments),
+            args=["--config", str(recipe), *overrides],
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
 
+    # ---------------------------------------------------------------- from recipe to objects
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what a run needs beyond model, data and trainer."""
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
-        parser.add_argument(
-            "--ckpt_path", type=str | None, help="Continue from this checkpoint; 'last': newest run."
-        )
-        parser.add_argument("--run_root", type=str, default="runs", help="Folder of all runs.")
-        parser.add_argument(
-            "--name", type=str, default=self.recipe_name, help="Name of the run; default: recipe's."
-        )
-        parser.add_argument(
-            "--wandb", type=WandbMode, default="auto",
-            help="Weights & Biases: auto is online if you are logged in, else offline.",
-        )  # fmt: skip
-        parser.add_argument(
-            "--log_checkpoints", type=bool, default=False, help="Send checkpoints to W&B."
-        )
-        parser.add_argument(
-            "--pictures_every", type=int, default=1, help="Epochs between pictures and scores."
-        )
-        parser.add_argument(
-            "--save_every", type=int, default=1000, help="Batches between checkpoints, besides "
-            "one at each epoch's end.",
-        )  # fmt: skip
-        parser.add_argument(
-            "--monitor", type=str | None, help="Logged quantity whose best checkpoint is kept."
-        )
-        parser.add_argument(
-            "--monitor_mode", type=Literal["min", "max"], default="min", help="Which is best."
-        )
-        parser.add_argument(
-            "--evaluate", type=bool, default=True, help="Score the model on test images at the end."
-        )
+        options: dict[str, tuple[Any, Any]] = {
+            "ckpt_path": (str | None, None),
+            "run_root": (str, "runs"),
+            "name": (str, self.recipe_name),
+            "wandb": (WandbMode, "auto"),
+            "log_checkpoints": (bool, False),
+            "pictures_every": (int, 1),
+            "save_every": (int, 1000),
+            "monitor": (str | None, None),
+            "monitor_mode": (Literal["min", "max"], "min"),
+            "evaluate": (bool, True),
+        }
+        for name, (kind, default) in options.items():
+            parser.add_argument(f"--{name}", type=kind, default=default, help=OPTIONS[name])
 
     def before_instantiate_classes(self) -> None:
         """Checks numbers that Lightning would only stumble over later."""
@@ -118,126 +109,179 @@ class Fit(LightningCLI):
             try:
                 number = int(value)
             except (TypeError, ValueError):
+                if isinstance(value, str) and not re.fullmatch(r"auto|\d+(,\d*)+", value):
+                    raise UserError(f"--trainer.{key} must be a number, got {value!r}.") from None
                 continue
             if number < -1 or (key in ("num_nodes", "devices") and number == 0):
                 raise UserError(f"--trainer.{key} must be a positive number, got {value}.")
-        if self.config["save_every"] < 1:
-            raise UserError(f"--save_every must be at least 1, got {self.config['save_every']}.")
+        for key in ("save_every", "pictures_every"):
+            if self.config[key] < 1:
+                raise UserError(f"--{key} must be at least 1, got {self.config[key]}.")
 
-    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """Builds the trainer last, when model and data are known to be sound."""
-        trainer = self.config_init["trainer"]
-        device = "cuda" if _on_cuda(trainer["accelerator"]) else "cpu"
-        reason = "as asked"
-        if trainer["precision"] is None:
-            trainer["precision"], reason = automatic_precision(self.model, device)
-        if trainer["strategy"] == "auto" and _processes(trainer, device) > 1:
-            # With several optimisers each backward pass leaves the other player's weights unused.
-            manual = not self.model.automatic_optimization
-            trainer["strategy"] = "ddp_find_unused_parameters_true" if manual else "ddp"
-        self.precision_note = f"{trainer['precision']} ({reason})"
-        self.folder, self.checkpoint = self._find_folder()
-        if trainer["callbacks"] is None:
-            trainer["callbacks"] = []
-        trainer["callbacks"] += self._callbacks(trainer)
-        trainer["logger"] = self._loggers() if rank_zero_only.rank == 0 else False
-        trainer["plugins"] = [*(trainer["plugins"] or []), atomic_checkpoints()]
-        # The loaders share out the data themselves.
-        return L.Trainer(
-            **{**trainer, "use_distributed_sampler": False, "enable_model_summary": False},
-            **kwargs,
-        )
+    def instantiate_classes(self) -> None:
+        """Builds model and data; the parser wraps what their constructors refuse."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise user_error_in(error) or error from None
 
-    def _find_folder(self) -> tuple[RunFolder, Path | None]:
-        """Makes the run's folder, or finds the one to continue; and the checkpoint to start from."""
-        root, name = Path(self.config["run_root"]), self.config["name"]
-        wanted = self.config["ckpt_path"]
-        checkpoint = None
-        if wanted == "last":
-            folder = RunFolder.newest(root, name)
-            return folder, folder.last
-        if wanted is not None:
-            checkpoint = Path(wanted)
-            if not checkpoint.is_file():
-                raise UserError(f"checkpoint {wanted} does not exist.")
-            own = RunFolder.of_checkpoint(checkpoint)
-            if own is not None:
-                return own, checkpoint
-        if rank_zero_only.rank > 0:  # the first process makes the folder and writes all files
-            return RunFolder(root / name / "elsewhere"), checkpoint
-        return RunFolder.create(root, name), checkpoint
-
-    def _callbacks(self, trainer: Any) -> list[Callback]:
-        config, folder = self.config, self.folder
-        common = {"dirpath": folder.checkpoints, "enable_version_counter": False}
-        found: list[Callback] = [
-            SeedEachBatch(int(config["seed_everything"])),
-            KeepFinite(),
-            Pictures(folder.pictures, config["pictures_every"]),
-            Scores(config["pictures_every"], folder.evaluation if config["evaluate"] else None),
-            ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **common),
-            ModelCheckpoint(filename="last", every_n_train_steps=config["save_every"], **common),
-        ]
-        if config["monitor"]:
-            found.append(
-                ModelCheckpoint(
-                    filename="best", monitor=config["monitor"], mode=config["monitor_mode"],
-                    save_on_train_epoch_end=True, **common,
-                )  # fmt: skip
-            )
-        if trainer["enable_progress_bar"] is not False:
-            found.append(TQDMProgressBar(refresh_rate=20) if sys.stdout.isatty() else EpochLines())
-            trainer["enable_progress_bar"] = sys.stdout.isatty()
-        return found
-
-    def _loggers(self) -> list[Logger]:
-        step = None
-        if self.checkpoint is not None and self.folder.recipe.is_file():
-            saved = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
-            step = saved["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
-        loggers: list[Logger] = [csv_logger(self.folder, step)]
-        tracker = wandb_logger(
-            self.folder, self.config["name"], self.config["wandb"], self.resolved(),
-            self.config["log_checkpoints"],
-        )  # fmt: skip
-        return [*loggers, tracker] if tracker else loggers
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Builds none yet: `fit` does, when model and data are known to be sound."""
 
     def resolved(self) -> dict[str, Any]:
         """Returns the whole recipe with every default and override, as plain values."""
-        text = self.parser.dump(self.config, format="yaml")
-        recipe = yaml.safe_load(text)
+        recipe = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
         return {k: v for k, v in recipe.items() if k not in ("config", "ckpt_path")}
 
+    # ---------------------------------------------------------------- from objects to a run
 
-class EpochLines(Callback):
-    """Prints one line per epoch, where there is no terminal to draw a bar on."""
+    def fit(self) -> None:
+        """Trains in the run's folder; a run that never began leaves none.
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clock."""
-        self.start = time.perf_counter()
+        Raises:
+            UserError: if data are missing, or anything does not go together.
+            Stopped: if the user or the cluster asked for it.
+        """
+        settings = self.config_init["trainer"]
+        self.precision = choose(settings, self.model)
+        if is_first():  # data that are missing are missed before there is a run folder
+            self.datamodule.prepare_data()
+            self.datamodule.setup("fit")
+        self.checkpoint: Path | None = None
+        self.folder = self._find_folder()
+        try:
+            self.trainer = build_trainer(settings, self.folder, self._options())
+            if processes(settings) > 1:
+                announce_children(self.folder.path)
+            self._train()
+        except UserError:
+            if not hasattr(self, "trainer") or self._checkpoints().batches == 0:
+                self.folder.discard()
+            raise
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Prints the epoch and its last terms."""
-        if trainer.is_global_zero:
-            terms = "  ".join(f"{k} {v:.3f}" for k, v in trainer.callback_metrics.items())
-            seconds = time.perf_counter() - self.start
-            epoch = trainer.current_epoch + 1
-            print(f"epoch {epoch}/{trainer.max_epochs}  {seconds:.0f} s  {terms}", flush=True)
+    def _options(self) -> Options:
+        config = self.config
+        return Options(
+            seed=int(config["seed_everything"]),
+            save_every=config["save_every"],
+            pictures_every=config["pictures_every"],
+            monitor=config["monitor"],
+            monitor_mode=config["monitor_mode"],
+            evaluate=config["evaluate"],
+            terminal=sys.stdout.isatty(),
+        )
+
+    def _checkpoints(self) -> Checkpoints:
+        return callback(self.trainer, Checkpoints)
+
+    def _find_folder(self) -> RunFolder:
+        """Makes the run's folder, or finds the one to continue and the checkpoint to start from."""
+        root, name, wanted = (
+            Path(self.config["run_root"]),
+            self.config["name"],
+            self.config["ckpt_path"],
+        )
+        given = parent_run()
+        found = RunFolder(Path(given)) if given else None
+        if wanted == "last":
+            found = found or RunFolder.newest(root, name)
+            self.checkpoint = found.last
+        elif wanted is not None:
+            self.checkpoint = Path(wanted)
+            if not self.checkpoint.is_file():
+                raise UserError(f"checkpoint {wanted} does not exist.")
+            found = found or RunFolder.of_checkpoint(self.checkpoint)
+        if self.checkpoint is not None:
+            self._check_checkpoint(self.checkpoint)
+        if found is None and not is_first():  # only the first process makes and writes files
+            return RunFolder(root / name / "elsewhere")
+        return found or RunFolder.create(root, name)
+
+    def _check_checkpoint(self, path: Path) -> None:
+        """Refuses a checkpoint that is damaged, unsafe or of another model."""
+        checkpoint = read_checkpoint(path)
+        callbacks = checkpoint.get("callbacks", {})
+        if not {"loops", "optimizer_states"} <= checkpoint.keys() or "Checkpoints" not in callbacks:
+            raise UserError(
+                f"{path} holds weights but no state of training; it cannot be continued."
+            )
+        check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
+        self.seen = int(callbacks["Checkpoints"]["batches"])
+
+    def _train(self) -> None:
+        """Trains, with loggers and messages on the first process only."""
+        tracker = self._begin() if is_first() else None
+        ended_well = False
+        try:
+            train(self.trainer, self.model, self.datamodule, self.checkpoint)
+            ended_well = True
+        finally:
+            if is_first() and self._checkpoints().batches > 0:
+                self._write_environment()
+            if tracker is not None:
+                if self.config["log_checkpoints"] and ended_well:
+                    tracker.send_checkpoints(self.folder.last, self.folder.best)
+                tracker.finish(0 if ended_well else 1)
+        if is_first():
+            self._summarise()
+
+    def _begin(self) -> Tracker | None:
+        """Writes what is known before training, and starts the loggers."""
+        folder, recipe = self.folder, self.resolved()
+        continued = self.checkpoint is not None and folder.metrics.is_file()
+        if continued:
+            sweep(folder.path)
+        write_text(folder.recipe, yaml.safe_dump(recipe, sort_keys=False))
+        if not continued:
+            self._write_environment()
+        parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        print(self.datamodule.report())
+        print(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
+        print(f"run folder: {folder.path}")
+        if self.checkpoint is not None:
+            print(f"continuing {self.checkpoint.name} after batch {self.seen:,}", flush=True)
+        config = {**recipe, "precision": self.precision}
+        tracker = start_tracker(folder.path, self.config["name"], self.config["wandb"], config)
+        file = MetricsFile(folder.metrics, self.seen if continued else None)
+        self.trainer.loggers = [file, *([tracker] if tracker else [])]
+        sys.stdout.flush()
+        return tracker
+
+    def _write_environment(self) -> None:
+        checkpoints, trainer = self._checkpoints(), self.trainer
+        done = {
+            "training_seconds": round(checkpoints.seconds, 1),
+            "epochs": trainer.current_epoch,
+            "batches": checkpoints.batches,
+        }
+        write_environment(
+            self.folder,
+            seed=int(self.config["seed_everything"]),
+            spec=asdict(self.datamodule.spec),
+            precision=self.precision,
+            device=str(trainer.strategy.root_device),
+            processes=trainer.world_size,
+            **(done if checkpoints.batches else {}),
+        )
+
+    def _summarise(self) -> None:
+        folder = self.folder
+        print(f"done in {self._checkpoints().seconds:.0f} s; look into {folder.path}")
+        if folder.evaluation.is_file():
+            for score in json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]:
+                value = "none" if score["value"] is None else f"{score['value']:.4f}"
+                print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
+        print(f"  pictures  {folder.pictures}")
+        print(f"  next      python -m zoo.sample {folder.path} --out grid.png", flush=True)
 
 
-def _on_cuda(accelerator: Any) -> bool:
-    return accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-
-
-def _processes(trainer: Any, device: str) -> int:
-    devices = trainer["devices"]
-    if isinstance(devices, list):
-        count = len(devices)
-    elif str(devices) in ("auto", "-1"):
-        count = torch.cuda.device_count() if device == "cuda" else 1
-    else:
-        count = int(devices)
-    return count * trainer["num_nodes"]
+def _check_launch(arguments: Sequence[str]) -> None:
+    """Refuses to start several processes from within Python: the trainer would repeat its command."""
+    started_by_others = {"TORCHELASTIC_RUN_ID", "SLURM_PROCID", "LOCAL_RANK"} & os.environ.keys()
+    if not started_by_others and sys.argv[-len(arguments) :] != list(arguments):
+        raise UserError(
+            f"several processes are only started from the command line: {USAGE} --trainer.devices N"
+        )
 
 
 def _quieten() -> None:
@@ -247,10 +291,7 @@ def _quieten() -> None:
     for message in (
         ".*does not have many workers.*",
         ".*GPU available but not used.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
         ".*Found .* module.s. in eval mode.*",
-        ".*The dirpath has changed from.*",
-        ".*mid-epoch.*",
         ".*You passed in a `val_dataloader`.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*smaller than the logging interval.*",
@@ -267,64 +308,49 @@ def run(arguments: Sequence[str]) -> Fit:
 
     Raises:
         UserError: if anything in the request is wrong.
+        Stopped: if the user or the cluster asked for it.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: {USAGE}\n\n{ABOUT}")
+        print(describe_command(), end="")
         raise SystemExit(0)
     if arguments[0].startswith("-"):
         raise UserError(f"the recipe comes first: {USAGE}")
+    watch_parent()
     _quieten()
     path = find_recipe(arguments[0])
-    overrides = list(arguments[1:])
-    check_arguments(overrides, read_recipe(path))
-    fit = Fit(["--config", str(path), *overrides], path.stem)
-    folder, first = fit.folder, rank_zero_only.rank == 0
-    if first:
-        write_text(folder.recipe, yaml.safe_dump(fit.resolved(), sort_keys=False))
-        write_environment(folder, **_conditions(fit))
-    fit.datamodule.prepare_data()
-    fit.datamodule.setup("fit")
-    if first:
-        parameters = sum(p.numel() for p in fit.model.parameters() if p.requires_grad)
-        print(fit.datamodule.report())
-        print(f"{type(fit.model).__name__}: {parameters:,} parameters, {fit.precision_note}")
-        print(f"run folder: {folder.path}", flush=True)
-    fit.model.to(memory_format=torch.channels_last)
-    start = time.perf_counter()
-    fit.trainer.fit(fit.model, datamodule=fit.datamodule, ckpt_path=fit.checkpoint)
-    if first:
-        _summarise(fit, time.perf_counter() - start)
+    recipe = read_recipe(path)
+    overrides = check_arguments(arguments[1:], recipe)
+    if "--help" in overrides:
+        print(describe_recipe(recipe))
+        raise SystemExit(0)
+    fit = Fit(path, overrides)
+    if processes(fit.config_init["trainer"]) > 1:
+        _check_launch(arguments)
+    try:
+        fit.fit()
+    except Stopped as stop:
+        if is_first():
+            print(
+                f"zoo.fit: stopped after batch {stop.batches:,}, which is saved. To continue:\n"
+                f"  python -m zoo.fit {fit.folder.recipe} --ckpt_path {fit.folder.last}",
+                file=sys.stderr,
+            )
+        raise
     return fit
-
-
-def _conditions(fit: Fit) -> dict[str, Any]:
-    return {
-        "seed": int(fit.config["seed_everything"]),
-        "spec": asdict(fit.datamodule.spec),
-        "precision": fit.precision_note,
-        "device": str(fit.trainer.strategy.root_device),
-        "processes": fit.trainer.world_size,
-    }
-
-
-def _summarise(fit: Fit, seconds: float) -> None:
-    folder = fit.folder
-    write_environment(
-        folder, **_conditions(fit), training_seconds=round(seconds, 1),
-        epochs=fit.trainer.current_epoch, batches=fit.trainer.global_step,
-    )  # fmt: skip
-    print(f"done in {seconds:.0f} s; look into {folder.path}")
-    if folder.evaluation.is_file():
-        for score in json.loads(folder.evaluation.read_text())["scores"]:
-            print(f"  {score['name']:45s} {score['value']:.4f} {score['unit']}")
-    print(f"  pictures  {folder.pictures}")
-    print(f"  next      python -m zoo.sample {folder.path} --out grid.png", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_on_user_error("zoo.fit", lambda: run(given) and None)
+
+    def command() -> int:
+        try:
+            run(given)
+        except Stopped as stop:
+            return 128 + stop.signum
+        return 0
+
+    return exit_on_user_error("zoo.fit", command)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["answering", "generator_for", "in_chunks"]
+from zoo.errors import check_interval
 
+__all__ = ["SEEDS", "answering", "generator_for", "in_chunks"]
+
+SEEDS = f"[0, {2**63 - 1}]"  # what torch's generators take on every platform
 CHUNK = 500  # images that pass a network at once; more is no faster on a CPU
 
 
@@ -35,7 +38,12 @@ def generator_for(seed: int | None) -> torch.Generator | None:
     """Returns a CPU generator for a seed; None stands for the global stream.
 
     Latents are drawn on the CPU and then moved, so that a seed means the same on every device.
+
+    Raises:
+        UserError: if the seed is negative or has more than 63 bits.
     """
+    if seed is not None:
+        check_interval("seed", seed, SEEDS)
     return None if seed is None else torch.Generator().manual_seed(seed)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from zoo.arguments import Parser
 from zoo.contracts import capabilities
 from zoo.data import DATASETS
-from zoo.errors import exit_on_user_error
+from zoo.errors import UserError, exit_on_user_error
 from zoo.models import MODELS
-from zoo.recipe import read_recipe, recipe_folder
+from zoo.recipe import class_name, read_recipe, recipe_folder
 from zoo.shelf import available, read_card
 
 __all__ = ["main"]
@@ -30,20 +31,33 @@ def shelf_table() -> Table:
     """Returns the published models with their first score."""
     table = _table("Published models: zoo.load(name)", "name", "model", "data", "KiB", "score")
     for name in available():
-        card, _ = read_card(name)
-        scores = card.get("scores") or []
-        best = f"{scores[0]['name']} {scores[0]['value']:.4f}" if scores else ""
-        size = f"{card['weights']['bytes'] / 1024:.0f}"
-        table.add_row(name, card["model"], card.get("data", {}).get("name", ""), size, best)
+        try:
+            card, folder = read_card(name)
+            data = class_name("data", card.get("recipe", {}).get("data", "unknown"))
+            size = (folder / card["weights"]["file"]).stat().st_size
+        except (UserError, OSError) as error:
+            table.add_row(name, "unusable", "", "", str(error))
+            continue
+        table.add_row(name, card["model"], data, f"{size / 1024:.0f}", _first_score(card))
     return table
+
+
+def _first_score(card: dict[str, Any]) -> str:
+    scores = card.get("scores") or []
+    known = [score for score in scores if score["value"] is not None]
+    return f"{known[0]['name']} {known[0]['value']:.4f}" if known else ""
 
 
 def recipe_table() -> Table:
     """Returns the recipes."""
     table = _table("Recipes: python -m zoo.fit recipes/NAME.yaml", "name", "model", "data")
     for path in sorted(recipe_folder().glob("*.yaml")):
-        recipe = read_recipe(path)
-        table.add_row(path.stem, *(str(recipe[k]["class_path"]) for k in ("model", "data")))
+        try:
+            recipe = read_recipe(path)
+        except UserError as error:
+            table.add_row(path.stem, "unusable", str(error))
+            continue
+        table.add_row(path.stem, *(class_name(kind, recipe[kind]) for kind in ("model", "data")))
     return table
 
 
@@ -76,8 +90,12 @@ def run() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    argparse.ArgumentParser("zoo.list", description=__doc__).parse_args(arguments)
-    return exit_on_user_error("zoo.list", run)
+
+    def read_and_run() -> None:
+        Parser("zoo.list", __doc__).read(arguments)
+        run()
+
+    return exit_on_user_error("zoo.list", read_and_run)
 
 
 if __name__ == "__main__":

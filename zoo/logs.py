@@ -1,94 +1,259 @@
-"""Where a run's numbers go: always to ``metrics.csv``, and to Weights & Biases unless told not to."""
+"""Where a run's numbers go: always to ``metrics.csv``, and to Weights & Biases unless told not to.
+
+In both, the step is the number of batches that the run had seen.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
+import logging
+import netrc
 import os
+import sys
+import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlparse
 
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+import torch
+from lightning.pytorch.loggers import Logger
+from torch import Tensor
 
-from zoo.runs import RunFolder
+from zoo.errors import UserError
+from zoo.files import write_text
 
-__all__ = ["WandbMode", "csv_logger", "logged_in", "wandb_logger"]
+__all__ = ["MetricsFile", "Tracker", "WandbMode", "logged_in", "start_tracker"]
 
 WandbMode = Literal["auto", "online", "offline", "off"]
 
+FLUSH_SECONDS = 10.0  # the file is never older than this, or than the last epoch
 
-def csv_logger(folder: RunFolder, resume_step: int | None = None) -> CSVLogger:
-    """Returns the logger of ``metrics.csv``.
+
+class MetricsFile(Logger):
+    """``metrics.csv``: one row per step that has something to say, whole at every moment.
 
     Args:
-        folder: The run's folder.
-        resume_step: When continuing a run, the batches its checkpoint has seen: rows up to there
-            stay, later ones are written again.
+        path: The file; a new one replaces an older one.
+        keep: When continuing a run, the batches that its checkpoint has seen: rows up to there
+            stay, later ones will be written again.
+
+    Raises:
+        UserError: if rows are to be kept and the file cannot be read.
     """
-    rows: list[dict[str, Any]] = []
-    if resume_step is not None and folder.metrics.is_file():
-        with folder.metrics.open(newline="") as file:
-            rows = [
-                {key: float(value) for key, value in row.items() if value}
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        super().__init__()
+        self.path = path
+        self._rows: dict[int, dict[str, Any]] = {}
+        if keep is not None and path.is_file():
+            self._rows = {step: row for step, row in _read_rows(path).items() if step <= keep}
+        self._dirty = True
+        self.flush()
+
+    name = "csv"
+    version = None
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        """Nothing: the recipe lies beside the file."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Takes down figures; those of one step share a row.
+
+        Args:
+            metrics: Figures by name.
+            step: The trainer's count, in which the first batch is 0.
+        """
+        batches = 0 if step is None else int(step) + 1
+        self._rows.setdefault(batches, {}).update(metrics)
+        self._dirty = True
+
+    def save(self) -> None:
+        """Writes the file if the last time is long ago; the trainer calls this after each row."""
+        if time.monotonic() - self._written > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the file, if there is news."""
+        if self._dirty:
+            columns = sorted({key for row in self._rows.values() for key in row} - {"epoch"})
+            text = io.StringIO()
+            table = csv.DictWriter(text, ["step", "epoch", *columns], lineterminator="\n")
+            table.writeheader()
+            table.writerows({"step": step, **row} for step, row in self._rows.items())
+            write_text(self.path, text.getvalue())
+        self._dirty = False
+        self._written = time.monotonic()
+
+    def finalize(self, status: str) -> None:
+        """Writes what is left, also when a run fails."""
+        self.flush()
+
+
+def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            return {
+                int(row.pop("step")): {
+                    key: int(value) if key == "epoch" else float(value)
+                    for key, value in row.items()
+                    if value
+                }
                 for row in csv.DictReader(file)
-            ]
-    logger = CSVLogger(folder.path.parent, name="", version=folder.path.name)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Experiment logs directory .* exists")
-        experiment = logger.experiment  # Lightning empties the file here; the rows come back below
-    if rows:
-        kept = [{**row, "step": int(row["step"])} for row in rows if row["step"] < (resume_step or 0)]
-        experiment.metrics.extend(kept)
-        experiment.save()
-    return logger
+            }
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"{path} cannot be read; move it away to continue without it."
+            ) from None
+
+
+class Tracker(Logger):
+    """Weights & Biases.
+
+    Args:
+        run: What ``wandb.init`` returned.
+    """
+
+    def __init__(self, run: Any) -> None:
+        super().__init__()
+        self.experiment = run
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.experiment.name
+
+    @property
+    def version(self) -> str:
+        """The run's identity."""
+        return self.experiment.id
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        """Nothing: the run was started with the whole recipe."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Sends figures; ``step`` as in `MetricsFile`."""
+        self.experiment.log(dict(metrics), step=None if step is None else int(step) + 1)
+
+    def log_picture(self, name: str, picture: Tensor, step: int) -> None:
+        """Sends a picture, float in [0, 1], shape (3, H, W); ``step`` as in `MetricsFile`."""
+        import wandb
+
+        pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        self.log_metrics({name: wandb.Image(pixels)}, step)
+
+    def send_checkpoints(self, *paths: Path) -> None:
+        """Sends those of the checkpoints that exist as one artifact."""
+        import wandb
+
+        artifact = wandb.Artifact(f"{self.version}-checkpoints", type="model")
+        for path in paths:
+            if path.is_file():
+                artifact.add_file(str(path), policy="immutable")
+        self.experiment.log_artifact(artifact)
+
+    def finish(self, exit_code: int) -> None:
+        """Ends the run and the process behind it, so that nothing is lost or left over."""
+        try:
+            self.experiment.finish(exit_code=exit_code)
+        except Exception as error:  # the training is done; nothing here may spoil its end
+            _warn(f"W&B did not end well ({_short(error)}); metrics.csv has all figures.")
 
 
 def logged_in() -> bool:
     """Says whether W&B would find a key, without asking anybody or opening a connection."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    import netrc
-    from urllib.parse import urlparse
-
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        path = os.environ.get("NETRC") or Path("~/.netrc").expanduser()
-        return netrc.netrc(str(path)).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+    own = os.environ.get("NETRC")
+    for path in [Path(own)] if own else [Path("~/.netrc"), Path("~/_netrc")]:
+        try:
+            if netrc.netrc(str(path.expanduser())).authenticators(host) is not None:
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
 
 
-def wandb_logger(
-    folder: RunFolder, name: str, mode: WandbMode, recipe: dict[str, Any], artifacts: bool
-) -> Logger | None:
-    """Returns the W&B logger, or None where it is off.
+def _mode(wanted: WandbMode) -> str:
+    """Decides between online, offline and off."""
+    told = os.environ.get("WANDB_MODE", "").lower()
+    if wanted == "off" or told == "disabled":
+        return "off"
+    if told in ("offline", "dryrun"):
+        return "offline"
+    if told in ("online", "run"):
+        wanted = "online"
+    if wanted == "auto":
+        return "online" if logged_in() else "offline"
+    if wanted == "online" and not logged_in():
+        _warn("W&B finds no key (log in with: wandb login); the run is recorded offline.")
+        return "offline"
+    return wanted
+
+
+def start_tracker(
+    folder: Path, group: str, wanted: WandbMode, config: dict[str, Any]
+) -> Tracker | None:
+    """Starts the record of a run in W&B, or returns None where it is off or does not start.
 
     Online if the user is logged in, else offline: the run can be sent later with ``wandb sync``.
-    It never asks for anything.
+    It never asks for anything, and trouble with it never stops a run.
 
     Args:
         folder: The run's folder, where W&B keeps its files.
-        name: The recipe's name, W&B's group of runs.
-        mode: What the user wants; ``auto`` decides as above. ``$WANDB_MODE`` has the last word.
-        recipe: The resolved recipe, stored as the run's configuration.
-        artifacts: Whether to send checkpoints; only online.
+        group: The recipe's name, W&B's group of runs.
+        wanted: What the user wants; ``auto`` decides as above, and ``$WANDB_MODE`` has a say.
+        config: The resolved recipe and what else describes the run.
     """
-    mode = {"disabled": "off", "offline": "offline", "online": "online"}.get(
-        os.environ.get("WANDB_MODE", ""), mode
-    )  # type: ignore[assignment]
+    mode = _mode(wanted)
     if mode == "off":
         return None
-    offline = mode == "offline" or (mode == "auto" and not logged_in())
-    os.environ.setdefault("WANDB_SILENT", "true")
-    logger = WandbLogger(
-        project="zoo",
-        group=name,
-        name=f"{name}-{folder.path.name}",
-        id=f"{name}-{folder.path.name}".replace("_", "-"),
-        save_dir=str(folder.path),
-        offline=offline,
-        log_model="all" if artifacts and not offline else False,
-        resume="allow",
-    )
-    logger.experiment.config.update(recipe, allow_val_change=True)
-    return logger
+    try:
+        return Tracker(_start(folder, group, mode, config))
+    except Exception as error:
+        if mode == "online":
+            _warn(f"W&B cannot be reached ({_short(error)}); the run is recorded offline.")
+            try:
+                return Tracker(_start(folder, group, "offline", config))
+            except Exception as again:
+                error = again
+        _warn(f"W&B did not start ({_short(error)}); figures go to metrics.csv only.")
+        return None
+
+
+def _start(folder: Path, group: str, mode: str, config: dict[str, Any]) -> Any:
+    logging.getLogger("wandb").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its warnings speak to its developers
+        import wandb
+
+        name = f"{group}-{folder.name}"
+        return wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "zoo"),
+            group=group,
+            name=name,
+            id=name,
+            dir=str(folder),
+            mode=mode,  # type: ignore[arg-type]
+            config=config,
+            resume="allow" if mode == "online" else None,
+            settings=wandb.Settings(
+                silent=True,
+                quiet=True,
+                console="off",
+                init_timeout=30,
+                x_disable_machine_info=False,
+            ),
+        )
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
+
+
+def _warn(message: str) -> None:
+    print(f"zoo.fit: {message}", file=sys.stderr, flush=True)

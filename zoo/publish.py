@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.arguments import Parser
 from zoo.callbacks.pictures import draw
 from zoo.errors import UserError, exit_on_user_error
-from zoo.evaluation import evaluate
+from zoo.judge import PRESETS, Subject, data_for, features_for, judge, task_for
 from zoo.pictures import save_png
-from zoo.progress import bar
-from zoo.recipe import build, read_recipe
-from zoo.runs import RunFolder, environment
-from zoo.shelf import NAME, load, load_run, shelf_folder, write_entry
+from zoo.recipe import read_recipe
+from zoo.runs import RunFolder
+from zoo.shelf import NAME, load, load_run, read_card, shelf_folder, write_entry
 
 __all__ = ["main", "publish"]
 
@@ -38,28 +38,29 @@ def publish(
         The model's folder on the shelf.
     """
     recipe = read_recipe(RunFolder(run).recipe)
-    model = load_run(run)
-    data = build("data", recipe["data"])
     about = {
         "recipe_name": recipe.get("name"),
         "recipe": recipe,
         "norm_mode": "running",
         "training": _training(run),
+        "seeds": [_seed_scores(folder) for folder in (run, *spread)] if spread else [],
     }
-    write_entry(name, model, about, half=half, shelf=shelf)
-    published = load(name, shelf=shelf)
-    scores = evaluate(published, data, split="test", progress=bar)
-    seeds = [_seed_scores(folder) for folder in (run, *spread)]
-    card = {
-        **about,
-        "data": {
-            "name": type(data).__name__,
-            "sha256": {split: data.fingerprint(split) for split in ("train", "val", "test")},
-        },
-        "scores": [score.as_dict() for score in scores],
-        "seeds": seeds if spread else [],
-        "evaluated_on": environment(),
+    model = load_run(run)
+    # Scored are the very weights that will be written, rounding and all; the shelf itself changes
+    # only when there is a score.
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder)
+        write_entry(name, model, about, half=half, shelf=draft)
+        card, _ = read_card(name, shelf=draft)
+        published = load(name, shelf=draft)
+    subject = Subject(name, published, recipe["data"], card["weights"]["sha256"], None, run)
+    data = data_for(subject, None, None)
+    features = None if hasattr(published, "features") else features_for(data)
+    reports = {
+        preset: judge(subject, task_for(subject, data, features, preset), preset)
+        for preset in PRESETS
     }
+    card = {**about, "evaluations": reports, "scores": reports["full"]["scores"]}
     folder = write_entry(name, model, card, half=half, shelf=shelf)
     for title, sheet in draw(published).items():
         save_png(sheet, folder / f"{title}.png")
@@ -75,13 +76,16 @@ def _seed_scores(run: Path) -> dict[str, Any]:
     folder = RunFolder(run)
     if not folder.evaluation.is_file():
         raise UserError(f"the run {run} has no evaluation.json; it did not end.")
-    ran_on = json.loads(folder.environment.read_text(encoding="utf-8"))
-    scores = json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]
-    return {
-        "seed": ran_on["seed"],
-        "training_seconds": ran_on.get("training_seconds"),
-        "scores": {score["name"]: score["value"] for score in scores},
-    }
+    try:
+        ran_on = json.loads(folder.environment.read_text(encoding="utf-8"))
+        scores = json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]
+        return {
+            "seed": ran_on["seed"],
+            "training_seconds": ran_on.get("training_seconds"),
+            "scores": {score["name"]: score["value"] for score in scores},
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the run {run} has damaged records: {error!r}.") from None
 
 
 def _commit() -> str | None:
@@ -96,16 +100,16 @@ def _commit() -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser("zoo.publish", description=__doc__)
+    parser = Parser("zoo.publish", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run that has ended")
     parser.add_argument("--name", help="name on the shelf; default: the recipe's")
     parser.add_argument("--full", action="store_true", help="keep float32 parameters")
     parser.add_argument(
         "--seeds", type=Path, nargs="*", default=[], help="runs with other seeds, for the card"
     )
-    options = parser.parse_args(arguments)
 
     def run() -> None:
+        options = parser.read(arguments)
         name = options.name or options.run.resolve().parent.name
         if not NAME.fullmatch(name):
             raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits, _.")

@@ -3,13 +3,14 @@
 A recipe names its model and its data set by their short names and sets their constructors'
 arguments; the constructors' signatures are the schema. The check names the nearest valid choice
 for whatever is misspelt, and refuses classes from outside the zoo and Lightning, so that reading
-a recipe never runs foreign code.
+a recipe never runs foreign code; the parser, which builds the classes, refuses them again.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ import lightning as L
 import yaml
 
 from zoo.data import DATASETS
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.models import MODELS
 
 __all__ = [
     "RUN_OPTIONS",
+    "TRUSTED",
     "arguments_of",
     "build",
     "check_arguments",
     "check_recipe",
+    "class_name",
     "find_recipe",
     "read_recipe",
     "recipe_folder",
@@ -36,8 +39,35 @@ RUN_OPTIONS = (
     "run_root", "save_every", "wandb",
 )  # fmt: skip
 SECTIONS = ("seed_everything", "trainer", "model", "data", *RUN_OPTIONS)
-TRUSTED = ("zoo.", "lightning.pytorch.", "lightning.fabric.")
+TRUSTED = (
+    "zoo",
+    "lightning.pytorch",
+    "lightning.fabric",
+)  # packages whose classes a recipe may name
+FLAGS = ("help", "print_config")  # options without a value
+REGISTRIES: dict[str, Mapping[str, type]] = {"model": MODELS, "data": DATASETS}
 LINKED = {"model": ("spec",), "data": ("seed",)}  # filled in by the zoo, not by the recipe
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML in which 1e-4 is a number and no key may be given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # pyright: ignore
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                mark = node.value[index][0].start_mark
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
+    list("-+.0123456789"),
+)
 
 
 def recipe_folder() -> Path:
@@ -69,18 +99,20 @@ def read_recipe(path: Path) -> dict[str, Any]:
         UserError: if the file is no YAML mapping, or `check_recipe` refuses it.
     """
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except UnicodeDecodeError:
         raise UserError(f"recipe {path} is not a text file.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "cannot be read"
+        problem = getattr(error, "problem", None) or "it holds characters that YAML does not allow"
         raise UserError(f"recipe {path}{line} is not valid YAML: {problem}.") from None
+    except (ValueError, TypeError, RecursionError):  # impossible dates, unhashable keys, [[[[...
+        raise UserError(f"recipe {path} is not valid YAML.") from None
     except OSError as error:
         raise UserError(f"recipe {path} cannot be read: {error.strerror}.") from None
     if not isinstance(recipe, dict):
-        raise UserError(f"recipe {path} must be a mapping with keys {', '.join(SECTIONS[:4])}.")
+        raise UserError(f"recipe {path} must be a mapping with the keys model, data and trainer.")
     check_recipe(recipe, f"recipe {path}")
     return recipe
 
@@ -90,42 +122,80 @@ def arguments_of(cls: type) -> tuple[str, ...]:
     return tuple(name for name in inspect.signature(cls).parameters if name != "self")
 
 
-def _name_and_arguments(section: Any, where: str) -> tuple[str, dict[str, Any]]:
+def _name_and_arguments(kind: str, section: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """Reads a section, which is a name, or a class_path with init_args."""
     if isinstance(section, str):
-        return section, {}
+        section = {"class_path": section}
     if not isinstance(section, dict) or not isinstance(section.get("class_path"), str):
-        raise UserError(f"{where} needs a class_path, such as 'class_path: InfoGAN'.")
+        raise UserError(
+            f"{where}: {kind} must name a class, such as '{kind}: {{class_path: NAME}}'. "
+            f"{did_you_mean('', REGISTRIES[kind])}"
+        )
     for key in section:
         if key not in ("class_path", "init_args"):
             raise UserError(
-                f"{where} has an unknown key {key!r}: arguments belong under init_args. "
-                f"{did_you_mean(key, ('class_path', 'init_args'))}"
+                f"{where}: {kind} has an unknown key {key!r}; arguments belong under init_args. "
+                f"{did_you_mean(str(key), ('class_path', 'init_args'))}"
             )
     arguments = section.get("init_args") or {}
     if not isinstance(arguments, dict):
-        raise UserError(f"{where}.init_args must be a mapping, got {arguments!r}.")
-    return section["class_path"].rsplit(".", 1)[-1] if section["class_path"].startswith(
-        "zoo."
-    ) else section["class_path"], arguments
+        raise UserError(f"{where}: {kind}.init_args must be a mapping, got {arguments!r}.")
+    return _short(kind, section["class_path"]), arguments
 
 
-def _check_class(kind: str, section: Any, where: str) -> None:
-    name, arguments = _name_and_arguments(section, f"{where}: {kind}")
-    cls = _entry(kind, name, where)
-    allowed = arguments_of(cls)
-    for key in arguments:
-        if key not in allowed:
-            open_to_user = [a for a in allowed if a not in LINKED[kind]]
-            raise UserError(
-                f"{where}: {name} has no argument {key!r}. {did_you_mean(str(key), open_to_user)}"
-            )
+def class_name(kind: str, section: Any) -> str:
+    """Returns the registered name of the model or data set that a section names.
+
+    Raises:
+        UserError: if the section names none.
+    """
+    return _name_and_arguments(kind, section, "recipe")[0]
+
+
+def _short(kind: str, path: str) -> str:
+    """Returns the registered name of a class's import path; other text as it is."""
+    name = path.rpartition(".")[2]
+    if name not in REGISTRIES[kind]:
+        return path
+    homes = (f"zoo.{'models' if kind == 'model' else kind}", REGISTRIES[kind][name].__module__)
+    return name if path in [f"{home}.{name}" for home in homes] else path
 
 
 def _entry(kind: str, name: str, where: str) -> type:
     try:
-        return MODELS[name] if kind == "model" else DATASETS[name]
+        return REGISTRIES[kind][name]
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def _open_to_user(kind: str, cls: type) -> tuple[str, ...]:
+    return tuple(name for name in arguments_of(cls) if name not in LINKED.get(kind, ()))
+
+
+def _check_class(kind: str, section: Any, where: str) -> None:
+    name, arguments = _name_and_arguments(kind, section, where)
+    allowed = _open_to_user(kind, _entry(kind, name, where))
+    for key in arguments:
+        if key not in allowed:
+            raise UserError(
+                f"{where}: {name} has no argument {key!r}. {did_you_mean(str(key), allowed)}"
+            )
+
+
+def _check_trainer(trainer: Any, where: str) -> None:
+    if not isinstance(trainer, dict):
+        raise UserError(f"{where}: trainer must be a mapping, got {trainer!r}.")
+    allowed = arguments_of(L.Trainer)
+    for key in trainer:
+        if key not in allowed:
+            message = f"{where}: the trainer has no argument {key!r}."
+            raise UserError(f"{message} {did_you_mean(str(key), allowed)}")
+    for path in _class_paths(trainer):
+        if "." in path and not path.startswith(tuple(f"{package}." for package in TRUSTED)):
+            raise UserError(
+                f"{where}: the class {path!r} is refused: a recipe may only name classes of the "
+                "zoo and of Lightning."
+            )
 
 
 def _class_paths(value: Any) -> Iterator[str]:
@@ -148,67 +218,96 @@ def check_recipe(recipe: dict[str, Any], where: str = "recipe") -> None:
     for key in recipe:
         if key not in SECTIONS:
             raise UserError(f"{where}: unknown key {key!r}. {did_you_mean(str(key), SECTIONS)}")
-    for kind in ("model", "data"):
-        if kind in recipe:
-            _check_class(kind, recipe[kind], where)
-    trainer = recipe.get("trainer") or {}
-    if not isinstance(trainer, dict):
-        raise UserError(f"{where}: trainer must be a mapping, got {trainer!r}.")
-    allowed = arguments_of(L.Trainer)
-    for key in trainer:
-        if key not in allowed:
-            message = f"{where}: the trainer has no argument {key!r}."
-            raise UserError(f"{message} {did_you_mean(str(key), allowed)}")
-    for path in _class_paths(trainer):
-        if "." in path and not path.startswith(TRUSTED):
-            raise UserError(f"{where}: class_path {path!r} is refused; allowed are {TRUSTED}.")
+    for kind, registry in REGISTRIES.items():
+        if kind not in recipe:
+            choices = did_you_mean("", registry)
+            raise UserError(f"{where} has no {kind}: add '{kind}: {{class_path: NAME}}'. {choices}")
+        _check_class(kind, recipe[kind], where)
+    _check_trainer(recipe.get("trainer") or {}, where)
+    if "seed_everything" in recipe:
+        _check_seed(recipe["seed_everything"], f"{where}: seed_everything")
 
 
-def check_arguments(arguments: Sequence[str], recipe: dict[str, Any]) -> None:
+def _check_seed(seed: Any, where: str) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UserError(f"{where} must be a whole number, got {seed!r}.")
+    check_interval(where, seed, "[0, 4294967295]")  # what NumPy, which is seeded too, accepts
+
+
+def check_arguments(arguments: Sequence[str], recipe: dict[str, Any]) -> list[str]:
     """Checks the keys of command-line overrides such as ``--model.width 64`` against a recipe.
 
+    Returns:
+        The overrides, each in one piece: ``--model.width=64``.
+
     Raises:
-        UserError: on the first unknown key, or a foreign class.
+        UserError: on the first unknown key, missing value, or foreign class.
     """
+    pairs = list(_pairs(arguments))
     chosen = dict(recipe)
-    pairs = [_split_option(arguments, i) for i, a in enumerate(arguments) if a.startswith("--")]
     for key, value in pairs:
-        if key in ("model", "data") and value:
-            chosen[key] = value
+        kind, _, rest = key.partition(".")
+        if kind in REGISTRIES and value and rest in ("", "class_path"):
+            chosen[kind] = _plain(value)
+            _check_class(kind, chosen[kind], f"--{key}")
     for key, value in pairs:
-        head, _, rest = key.partition(".")
-        if head in ("help", "print_config", "config"):
-            continue
-        if head not in SECTIONS:
-            known = [*SECTIONS, "help", "print_config"]
-            raise UserError(f"unknown option --{key}. {did_you_mean(head, known)}")
-        if value and "." in value and key.endswith("class_path") and not value.startswith(TRUSTED):
-            raise UserError(f"--{key} {value}: the class is refused; allowed are {TRUSTED}.")
-        name = rest.removeprefix("init_args.").split(".")[0]
-        if not name or name in ("class_path", "init_args"):
-            continue
-        if head == "trainer":
-            cls, allowed = L.Trainer, arguments_of(L.Trainer)
-        elif head in ("model", "data") and head in chosen:
-            short, _ = _name_and_arguments(chosen[head], head)
-            cls = _entry(head, short, f"--{head}")
-            allowed = tuple(a for a in arguments_of(cls) if a not in LINKED[head])
+        if key not in FLAGS:
+            _check_option(key, _plain(value or ""), chosen)
+    return [f"--{key}" if value is None else f"--{key}={value}" for key, value in pairs]
+
+
+def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Splits a command line into keys and values; flags have no value."""
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        word = "--help" if word == "-h" else word
+        if not word.startswith("--"):
+            raise UserError(f"unexpected argument {word!r}: overrides look like --model.width 64.")
+        key, equals, value = word[2:].partition("=")
+        if equals or key in FLAGS:
+            yield key, value if equals else None
+        elif not rest or rest[0].startswith("--"):
+            head = key.partition(".")[0]
+            hint = "" if head in SECTIONS else f" {did_you_mean(key, SECTIONS)}"
+            raise UserError(f"--{key} needs a value.{hint}")
         else:
-            continue
-        if name.removesuffix("+") not in allowed:
-            message = f"unknown option --{key}: {cls.__name__} has no argument {name!r}."
-            raise UserError(f"{message} {did_you_mean(name, allowed)}")
-    for kind in ("model", "data"):
-        if kind in chosen:
-            _check_class(kind, chosen[kind], "command line" if kind not in recipe else "recipe")
+            yield key, rest.pop(0)
 
 
-def _split_option(arguments: Sequence[str], index: int) -> tuple[str, str | None]:
-    key, equals, value = arguments[index][2:].partition("=")
-    if equals:
-        return key, value
-    following = arguments[index + 1 : index + 2]
-    return key, following[0] if following and not following[0].startswith("--") else None
+def _plain(text: str) -> Any:
+    """Reads a value from the command line as YAML, as the parser will."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+        return text
+
+
+def _check_option(key: str, value: Any, chosen: dict[str, Any]) -> None:
+    head, _, rest = key.removesuffix("+").partition(".")
+    if head not in SECTIONS or (rest and head in RUN_OPTIONS):
+        raise UserError(f"unknown option --{key}. {did_you_mean(head, (*SECTIONS, *FLAGS))}")
+    name = rest.removeprefix("init_args.").partition(".")[0]
+    if head == "trainer":
+        if not rest:
+            _check_trainer(value, "--trainer")
+            return
+        cls, allowed = L.Trainer, arguments_of(L.Trainer)
+        _check_trainer(
+            {name: {rest.rpartition(".")[2]: value}} if name in allowed else {}, f"--{key}"
+        )
+    elif head == "seed_everything":
+        _check_seed(value, f"--{key}")
+        return
+    elif head in REGISTRIES and name not in ("", "class_path", "init_args"):
+        short, _ = _name_and_arguments(head, chosen[head], f"--{head}")
+        cls = _entry(head, short, f"--{head}")
+        allowed = _open_to_user(head, cls)
+    else:
+        return
+    if name not in allowed:
+        message = f"unknown option --{key}: {cls.__name__} has no argument {name!r}."
+        raise UserError(f"{message} {did_you_mean(name, allowed)}")
 
 
 def build(kind: str, section: Any, **linked: Any) -> Any:
@@ -219,7 +318,7 @@ def build(kind: str, section: Any, **linked: Any) -> Any:
         section: The recipe's section of that name.
         linked: Arguments that the zoo fills in, such as ``spec``.
     """
-    name, arguments = _name_and_arguments(section, kind)
+    name, arguments = _name_and_arguments(kind, section, "recipe")
     own = {k: v for k, v in arguments.items() if k not in LINKED[kind]}
     own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
     return _entry(kind, name, "recipe")(**{**own, **linked})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from zoo.errors import UserError, did_you_mean
 
@@ -55,6 +55,10 @@ class Registry(Mapping[str, T]):
         except KeyError:
             message = f"unknown {self.kind} {name!r}. {did_you_mean(name, self._entries)}"
             raise UserError(message) from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns the entry of a name, or the default; `[]` refuses unknown names in a sentence."""
+        return self._entries.get(name, default)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

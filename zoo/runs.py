@@ -6,8 +6,10 @@ the end, the evaluation.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import shutil
 import sys
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +35,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.made: list[Path] = []  # folders that `create` made, the deepest first
         self.recipe = path / "recipe.yaml"
         self.environment = path / "environment.json"
         self.metrics = path / "metrics.csv"
@@ -49,11 +52,11 @@ class RunFolder:
         Raises:
             UserError: if the name would leave the root, or the folder cannot be written.
         """
-        if not name or Path(name).name != name or name in (".", ".."):
-            raise UserError(f"--name must be a plain name without a path, got {name!r}.")
+        _check_name(name)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         for number in range(1, 1000):
             path = root / name / (stamp if number == 1 else f"{stamp}_{number}")
+            made = [folder for folder in (path, *path.parents) if not folder.exists()]
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
@@ -66,8 +69,19 @@ class RunFolder:
                     f"cannot make the run's folder {path}: {reason}. Choose another place with "
                     "--run_root."
                 ) from error
-            return cls(path)
+            run = cls(path)
+            run.made = made
+            return run
         raise UserError(f"too many runs in one second in {root / name}.")
+
+    def discard(self) -> None:
+        """Removes what `create` made, for a run that never began; else does nothing."""
+        for folder in self.made:
+            if folder == self.path:
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):  # not empty: another run came in between
+                    folder.rmdir()
 
     @classmethod
     def newest(cls, root: Path, name: str) -> RunFolder:
@@ -76,6 +90,7 @@ class RunFolder:
         Raises:
             UserError: if there is none.
         """
+        _check_name(name)
         folders = [cls(path) for path in (root / name).glob("*") if path.is_dir()]
         saved = [folder for folder in folders if folder.last.is_file()]
         if not saved:
@@ -87,6 +102,11 @@ class RunFolder:
         """Returns the run that a checkpoint belongs to, or None if it lies elsewhere."""
         folder = cls(checkpoint.resolve().parent.parent)
         return folder if folder.recipe.is_file() else None
+
+
+def _check_name(name: str) -> None:
+    if not name or Path(name).name != name or name in (".", ".."):
+        raise UserError(f"--name must be a plain name without a path, got {name!r}.")
 
 
 def _installed(package: str) -> str | None:

@@ -11,26 +11,31 @@ from typing import Any
 
 from torch import Tensor
 
+from zoo.arguments import Parser
 from zoo.contracts import Interpolates, Samples, Traverses, capabilities, conditions
-from zoo.errors import UserError, did_you_mean, exit_on_user_error
+from zoo.errors import UserError, check_interval, did_you_mean, exit_on_user_error
+from zoo.inference import SEEDS
 from zoo.pictures import grid, save_png
 from zoo.shelf import load_any
 
 __all__ = ["main"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+MOST = 10_000  # images in one PNG; more is no picture but a way to run out of memory
+
+
+def _parser() -> Parser:
+    parser = Parser(
         "zoo.sample",
-        description="Draws images from a published model or a run, and writes them as one PNG.",
+        "Draws images from a published model or a run, and writes them as one PNG.",
         epilog="With a model's name, --help also shows its conditions, such as --label.",
         add_help=False,
     )
     parser.add_argument("model", metavar="NAME_OR_RUN", nargs="?", help="see python -m zoo.list")
     parser.add_argument("-h", "--help", action="store_true", help="show this and stop")
-    parser.add_argument("--n", type=int, default=64, help="images, or rows (default 64, 8 rows)")
+    parser.add_argument("--n", type=int, help="images (default 64), or rows (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="makes the draw repeatable (default 0)")
-    parser.add_argument("--steps", type=int, default=10, help="images along a row (default 10)")
+    parser.add_argument("--steps", type=int, help="images along a row (default 10)")
     parser.add_argument("--out", type=Path, default=Path("grid.png"), help="default: grid.png")
     parser.add_argument(
         "--traverse", nargs="?", const="", metavar="CODE", help="vary a latent code along each row"
@@ -41,34 +46,61 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_conditions(parser: argparse.ArgumentParser, model: Any) -> None:
+def _add_conditions(parser: Parser, model: Any) -> None:
     """Adds an option for every condition that the model's sample method declares."""
     hints = inspect.signature(model.sample).parameters
     for name in conditions(model):
-        kind = int if "int" in str(hints[name].annotation) else str
+        annotation = str(hints[name].annotation)
+        kind = next((kind for kind in (int, float) if kind.__name__ in annotation), str)
         parser.add_argument(f"--{name}", type=kind, help="condition of this model")
 
 
-def _draw(model: Any, options: argparse.Namespace) -> Tensor:
-    rows = min(options.n, 8) if options.n == 64 else options.n
+def _check(options: argparse.Namespace) -> None:
+    """Refuses what no model could draw.
+
+    Raises:
+        UserError: naming the option.
+    """
+    rows = options.traverse is not None or options.interpolate
     if options.traverse is not None and options.interpolate:
         raise UserError("--traverse and --interpolate are two pictures; ask for one at a time.")
-    if options.traverse is not None:
-        if not isinstance(model, Traverses):
-            raise UserError(f"this model has no codes to traverse; it can {_can(model)}.")
-        code = options.traverse or model.codes()[0]
-        if code not in model.codes():
-            raise UserError(f"unknown code {code!r}. {did_you_mean(code, model.codes())}")
-        return model.traverse(code, rows=rows, steps=options.steps, seed=options.seed)
+    if options.steps is not None and not rows:
+        raise UserError("--steps belongs to --traverse or --interpolate.")
+    for name in ("n", "steps"):
+        value = getattr(options, name)
+        if value is not None:
+            check_interval(f"--{name}", value, f"[1, {MOST}]")
+    if rows and (options.n or 8) * (options.steps or 10) > MOST:
+        raise UserError(f"--n times --steps must be at most {MOST}: they share one picture.")
+    check_interval("--seed", options.seed, SEEDS)
+    if options.out.suffix.lower() != ".png":
+        raise UserError(f"--out must end in .png, got {options.out}.")
+
+
+def _draw(model: Any, options: argparse.Namespace) -> Tensor:
+    given = {name: getattr(options, name) for name in conditions(model)} if _samples(model) else {}
+    asked = {name: value for name, value in given.items() if value is not None}
+    if options.traverse is None and not options.interpolate:
+        if not _samples(model):
+            raise UserError(f"this model cannot sample; it can {_can(model)}.")
+        return model.sample(64 if options.n is None else options.n, seed=options.seed, **asked)
+    if asked:
+        raise UserError(f"--{next(iter(asked))} is a condition of samples, not of this picture.")
+    size = {"rows": options.n or 8, "steps": options.steps or 10, "seed": options.seed}
     if options.interpolate:
         if not isinstance(model, Interpolates):
             raise UserError(f"this model cannot interpolate; it can {_can(model)}.")
-        return model.interpolate(rows=rows, steps=options.steps, seed=options.seed)
-    if not isinstance(model, Samples):
-        raise UserError(f"this model cannot sample; it can {_can(model)}.")
-    given = {name: getattr(options, name) for name in conditions(model)}
-    asked = {name: value for name, value in given.items() if value is not None}
-    return model.sample(options.n, seed=options.seed, **asked)
+        return model.interpolate(**size)
+    if not isinstance(model, Traverses):
+        raise UserError(f"this model has no codes to traverse; it can {_can(model)}.")
+    code = options.traverse or model.codes()[0]
+    if code not in model.codes():
+        raise UserError(f"unknown code {code!r}. {did_you_mean(code, model.codes())}")
+    return model.traverse(code, **size)
+
+
+def _samples(model: Any) -> bool:
+    return isinstance(model, Samples)
 
 
 def _can(model: Any) -> str:
@@ -84,21 +116,19 @@ def run(arguments: Sequence[str]) -> None:
     parser = _parser()
     known, _ = parser.parse_known_args(arguments)
     if known.model is None:
-        parser.print_help()
         if not known.help:
             raise UserError("which model? Name one; python -m zoo.list shows them.")
+        parser.print_help()
         return
-    if known.n < 1:
-        raise UserError(f"--n must be at least 1, got {known.n}.")
-    if known.out.suffix.lower() != ".png":
-        raise UserError(f"--out must end in .png, got {known.out}.")
+    if not known.help:
+        _check(known)
     model = load_any(known.model)
-    if hasattr(model, "sample"):
+    if _samples(model):
         _add_conditions(parser, model)
     if known.help:
         parser.print_help()
         return
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     save_png(grid(_draw(model, options)), options.out)
     print(options.out)
 

@@ -3,32 +3,49 @@
 Weights are safetensors and the card is JSON, so loading never unpickles and never runs code
 from a file. The index holds the hash of every card and the card that of its weights: what was
 changed by accident or on purpose is refused, with a sentence that says what is wrong.
+
+An entry is replaced in an order in which a kill at any moment leaves it loadable: new weights
+get a new name, the index announces the new card beside the old one, the new card takes the old
+one's place, and only then is the old forgotten. See `write_entry`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import pickle
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import safetensors.torch as safetensors
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from zoo.data import ImageSpec
 from zoo.errors import UserError, did_you_mean
-from zoo.files import replacing, write_json
+from zoo.files import json_text, replacing, write_json, write_text
 from zoo.models import MODELS
 from zoo.recipe import build, read_recipe
 from zoo.runs import RunFolder
 
-__all__ = ["available", "load", "load_any", "load_run", "read_card", "shelf_folder", "write_entry"]
+__all__ = [
+    "available",
+    "check_fit",
+    "load",
+    "load_any",
+    "load_run",
+    "read_card",
+    "read_checkpoint",
+    "sha256",
+    "shelf_folder",
+    "write_entry",
+]
 
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
@@ -68,22 +85,29 @@ def load(name: str, *, shelf: Path | None = None) -> Any:
         UserError: if there is no such model, or its files are damaged, changed or do not fit.
     """
     card, folder = read_card(name, shelf=shelf)
-    weights = folder / card["weights"]["file"]
-    if weights.parent != folder:
+    file = card["weights"]["file"]
+    if Path(file).name != file or file in (".", ".."):
         raise UserError(f"the card of {name} names weights outside its folder; refused.")
-    if not weights.is_file():
-        raise UserError(f"the weights of {name} are missing: {weights}.")
-    if sha256(weights) != card["weights"]["sha256"]:
+    weights = folder / file
+    try:
+        content = weights.read_bytes()  # once, so that what is hashed is what is loaded
+    except OSError as error:
+        raise UserError(
+            f"the weights of {name} cannot be read: {_reason(error, weights)}."
+        ) from None
+    if _digest(content) != card["weights"]["sha256"]:
         raise UserError(
             f"the weights of {name} are damaged or were changed: the hash of {weights} is not the "
             "card's. Restore the file, for example with 'git checkout -- checkpoints'."
         )
     try:
-        state = load_file(weights)
-    except (SafetensorError, OSError, ValueError) as error:
+        state = safetensors.load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"{weights} is no readable safetensors file: {error}.") from None
     model = _build_from_card(card)
-    _fill(model, state, f"the weights of {name}")
+    wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(_skipped(model))}
+    check_fit(state, wanted, f"the weights of {name}")
+    model.load_state_dict(state, strict=False)
     return model.eval()
 
 
@@ -111,27 +135,47 @@ def read_card(name: str, *, shelf: Path | None = None) -> tuple[dict[str, Any], 
     expected = read_index(root).get(name)
     if expected is None:
         raise UserError(f"the card of {name} is not in {root / 'index.json'}; refused.")
-    if path.stat().st_size > LARGEST_CARD or sha256(path) != expected:
-        raise UserError(f"the card of {name} was changed: the hash of {path} is not the index's.")
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes() if path.stat().st_size <= LARGEST_CARD else b""
+    except OSError as error:
+        raise UserError(f"the card of {name} cannot be read: {_reason(error, path)}.") from None
+    if _digest(content) not in expected:
+        raise UserError(
+            f"the card of {name} is damaged or was changed: the hash of {path} is not the index's. "
+            "Restore the file, for example with 'git checkout -- checkpoints'."
+        )
+    return _parse_card(content, path), folder
+
+
+def _parse_card(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(content)
         found = card["format"]
-    except (ValueError, KeyError, TypeError):
+        if found == FORMAT:
+            parts = {"model": str, "arguments": dict, "spec": dict, "weights": dict}
+            texts = [card["weights"]["file"], card["weights"]["sha256"]]
+            sound = all(isinstance(card[key], kind) for key, kind in parts.items())
+            if not sound or not all(isinstance(text, str) for text in texts):
+                raise TypeError("a part of the card is of another kind than it should be")
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is no readable card.") from None
     if found != FORMAT:
-        raise UserError(f"{path} has format {found}; this zoo reads format {FORMAT}.")
-    return card, folder
+        raise UserError(f"{path} has format {found!r}; this zoo reads format {FORMAT}.")
+    return card
 
 
-def read_index(root: Path) -> dict[str, str]:
-    """Returns the hash of every card, by name; empty where there is no index."""
+def read_index(root: Path) -> dict[str, list[str]]:
+    """Returns the hashes that the card of every model may have; empty where there is no index.
+
+    A model has one hash, and two only while its entry is being replaced.
+    """
     path = root / "index.json"
     if not path.is_file():
         return {}
     try:
         cards = json.loads(path.read_text(encoding="utf-8"))["cards"]
-        return {str(name): str(value) for name, value in cards.items()}
-    except (ValueError, KeyError, AttributeError, TypeError):
+        return {str(name): [str(value) for value in values] for name, values in cards.items()}
+    except (ValueError, KeyError, AttributeError, TypeError, OSError, RecursionError):
         raise UserError(f"{path} is no readable index of the shelf.") from None
 
 
@@ -144,29 +188,54 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _reason(error: OSError, path: Path) -> str:
+    return f"{error.strerror or error} ({path})"
+
+
 def _build_from_card(card: dict[str, Any]) -> nn.Module:
     try:
-        spec = ImageSpec(**card["spec"])
         section = {"class_path": card["model"], "init_args": card["arguments"]}
         if card["model"] not in MODELS:
             raise UserError(f"unknown model {card['model']!r}")
-        return build("model", section, spec=spec)
+        return _build(section, ImageSpec(**card["spec"]))
     except (TypeError, KeyError, UserError) as error:
-        raise UserError(f"the card of {card.get('name')} does not fit this zoo: {error}.") from None
+        reason = str(error).rstrip(".")
+        raise UserError(
+            f"the card of {card.get('name')} does not fit this zoo: {reason}."
+        ) from None
+
+
+def _build(section: Any, spec: ImageSpec) -> nn.Module:
+    """Builds a model whose random start is about to be overwritten; spares the user's stream."""
+    with torch.random.fork_rng(devices=[]):
+        return build("model", section, spec=spec)
 
 
 def _skipped(model: Any) -> tuple[str, ...]:
     return tuple(getattr(model, "not_published", ()))
 
 
-def _fill(model: nn.Module, state: dict[str, Tensor], what: str) -> None:
-    """Copies weights into a model; every name and shape must be right."""
-    wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(_skipped(model))}
+def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
+    """Refuses weights of another architecture: every name and shape must be right.
+
+    Args:
+        state: Tensors from a file.
+        wanted: Tensors of the model that they are for.
+        what: What the message calls them.
+
+    Raises:
+        UserError: naming the first difference.
+    """
     missing, foreign = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     if missing or foreign:
+        example = f"{missing[0]} is missing" if missing else f"{foreign[0]} is unknown"
         raise UserError(
-            f"{what} are of another architecture: {len(missing)} tensors are missing "
-            f"{missing[:2]}, {len(foreign)} are unknown {foreign[:2]}."
+            f"{what} are of another architecture: {len(missing)} tensors are missing and "
+            f"{len(foreign)} are unknown, for example {example}."
         )
     for key, tensor in state.items():
         if tensor.shape != wanted[key].shape:
@@ -174,7 +243,6 @@ def _fill(model: nn.Module, state: dict[str, Tensor], what: str) -> None:
                 f"{what} are of another architecture: {key} has shape {tuple(tensor.shape)}, "
                 f"the model wants {tuple(wanted[key].shape)}."
             )
-    model.load_state_dict(state, strict=False)
 
 
 def load_run(path: str | Path) -> Any:
@@ -193,11 +261,9 @@ def load_run(path: str | Path) -> Any:
         spec = ImageSpec(**json.loads(folder.environment.read_text(encoding="utf-8"))["spec"])
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{folder.environment} does not say what images the run had.") from None
-    model = build("model", recipe["model"], spec=spec)
+    model = _build(recipe["model"], spec)
     state = read_checkpoint(folder.last)["state_dict"]
-    wanted = model.state_dict()
-    if state.keys() != wanted.keys() or any(state[k].shape != wanted[k].shape for k in wanted):
-        raise UserError(f"the checkpoint of {path} does not fit the model of its recipe.")
+    check_fit(state, model.state_dict(), f"the weights of the run {path}")
     model.load_state_dict(state)
     return model.eval()
 
@@ -210,14 +276,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except UnpicklingError:
         raise UserError(
-            f"{path} holds more than tensors and plain values, which could run foreign code; "
-            "refused."
+            f"{path} is damaged, or holds more than tensors and plain values, which could run "
+            "foreign code; refused."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is no readable checkpoint: {str(error).splitlines()[0]}") from None
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+    except Exception as error:  # damaged bytes make the reader fail in every way there is
+        reason = str(error).partition("\n")[0].strip()[:150] or type(error).__name__
+        raise UserError(f"{path} is no readable checkpoint: {reason.rstrip('.')}.") from None
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path} is no checkpoint of a run.")
     return checkpoint
 
@@ -251,7 +319,7 @@ def published_state(model: nn.Module, half: bool) -> dict[str, Tensor]:
 def write_entry(
     name: str, model: Any, card: dict[str, Any], *, half: bool = True, shelf: Path | None = None
 ) -> Path:
-    """Puts a model on the shelf: weights first, then the card, then the index.
+    """Puts a model on the shelf or replaces it; a kill at any moment leaves a loadable entry.
 
     Args:
         name: Name on the shelf.
@@ -270,10 +338,9 @@ def write_entry(
         raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits and _.")
     root = shelf or shelf_folder()
     folder = root / name
-    weights = folder / "weights.safetensors"
     state = published_state(model, half)
-    with replacing(weights) as temporary:
-        save_file(state, temporary)
+    content = safetensors.save(state)
+    weights = folder / f"weights-{_digest(content)[:8]}.safetensors"
     arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in model.hparams.items()}
     entry = {
         "format": FORMAT,
@@ -283,14 +350,36 @@ def write_entry(
         "spec": asdict(model.spec),
         "weights": {
             "file": weights.name,
-            "sha256": sha256(weights),
-            "bytes": weights.stat().st_size,
+            "sha256": _digest(content),
+            "bytes": len(content),
             "numbers": sum(tensor.numel() for tensor in state.values()),
             "parameters": "float16" if half else "float32",
         },
         **card,
     }
-    write_json(folder / "card.json", entry)
-    cards = {entry: sha256(root / entry / "card.json") for entry in available(root)}
-    write_json(root / "index.json", {"format": FORMAT, "cards": cards})
+    text = json_text(entry)
+    # The cards of other models keep the hashes that they have: what was changed stays refused.
+    cards = read_index(root)
+    new = _digest(text.encode())
+    known = weights.exists()
+    try:
+        with replacing(weights) as temporary:
+            temporary.write_bytes(content)
+        _write_index(root, {**cards, name: [*cards.get(name, []), new]})
+        write_text(folder / "card.json", text)
+    except BaseException:
+        if not known:
+            weights.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: the old entry stays
+            folder.rmdir()
+        raise
+    _write_index(root, {**cards, name: [new]})
+    for old in folder.glob("*.safetensors"):
+        if old != weights:
+            old.unlink(missing_ok=True)
     return folder
+
+
+def _write_index(root: Path, cards: Mapping[str, list[str]]) -> None:
+    there = {name: cards[name] for name in sorted(cards) if (root / name).is_dir()}
+    write_json(root / "index.json", {"format": FORMAT, "cards": there})

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -27,6 +28,15 @@ CHECK_EVERY = 50  # batches between looks at an accelerator's terms: each look w
 
 class NonFinite(UserError):
     """A term of the loss became NaN or infinite; the run stops and its checkpoints stay."""
+
+    @classmethod
+    def of(cls, what: str, value: float, trainer: L.Trainer) -> NonFinite:
+        """Returns the error for a quantity that was just seen to be bad."""
+        return cls(
+            f"{what} became {value} in epoch {trainer.current_epoch + 1}, batch "
+            f"{trainer.fit_loop.total_batch_idx + 1}. Checkpoints of earlier batches stay good; a "
+            "smaller learning rate or --trainer.precision 32-true are the first things to try."
+        )
 
 
 def minimise(
@@ -57,9 +67,9 @@ def minimise(
     optimizer.zero_grad(set_to_none=True)
     module.manual_backward(loss)
     if clip_norm is not None:
-        module.clip_gradients(
-            optimizer.optimizer, gradient_clip_val=clip_norm, gradient_clip_algorithm="norm"
-        )
+        # Not the trainer's own clipping, which refuses fused optimisers in mixed precision.
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        nn.utils.clip_grad_norm_(weights, clip_norm)
     optimizer.step()
 
 
@@ -101,13 +111,9 @@ def record(module: L.LightningModule, terms: Mapping[str, Tensor], split: str = 
         values = torch.stack([term.detach().float() for term in terms.values()])
         if not bool(torch.isfinite(values).all()):
             name, value = next(
-                (n, v) for n, v in zip(terms, values.tolist(), strict=True) if not abs(v) < 1e38
+                (n, v) for n, v in zip(terms, values.tolist(), strict=True) if not math.isfinite(v)
             )
-            raise NonFinite(
-                f"{split}/{name} became {value} in epoch {trainer.current_epoch}, batch {batch}. "
-                "The weights before this batch are in the last checkpoint; a smaller learning "
-                "rate or --trainer.precision 32-true are the first things to try."
-            )
+            raise NonFinite.of(f"{split}/{name}", value, trainer)
     if due:
         module.log_dict({f"{split}/{name}": term.detach() for name, term in terms.items()})
 

@@ -1,7 +1,23 @@
-"""Floor 4: what happens around training: seeds, checkpoints, pictures, scores, logs."""
+"""Floor 4: what happens around training: seeds, checkpoints, pictures, scores, progress."""
 
-from zoo.callbacks.engine import KeepFinite, SeedEachBatch, atomic_checkpoints
+from zoo.callbacks.checkpoints import Checkpoints, Stopped, atomic_checkpoints
+from zoo.callbacks.engine import ClipGradients, EqualBuffers, KeepFinite, SeedEachBatch
 from zoo.callbacks.pictures import Pictures
+from zoo.callbacks.progress import Bar, EpochLines
 from zoo.callbacks.scores import Scores
+from zoo.callbacks.together import EndTogether
 
-__all__ = ["KeepFinite", "Pictures", "Scores", "SeedEachBatch", "atomic_checkpoints"]
+__all__ = [
+    "Bar",
+    "Checkpoints",
+    "ClipGradients",
+    "EndTogether",
+    "EpochLines",
+    "EqualBuffers",
+    "KeepFinite",
+    "Pictures",
+    "Scores",
+    "SeedEachBatch",
+    "Stopped",
+    "atomic_checkpoints",
+]

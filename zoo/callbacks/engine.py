@@ -1,19 +1,18 @@
-"""What keeps a run repeatable and its checkpoints usable."""
+"""What keeps a run repeatable, finite and equal on all of its processes."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from zoo.data.loader import mix_seed
-from zoo.files import replacing
+from zoo.errors import UserError
 from zoo.training import NonFinite
 
-__all__ = ["KeepFinite", "SeedEachBatch", "atomic_checkpoints"]
+__all__ = ["ClipGradients", "EqualBuffers", "KeepFinite", "SeedEachBatch"]
 
 
 class SeedEachBatch(L.Callback):
@@ -23,7 +22,7 @@ class SeedEachBatch(L.Callback):
     have drawn, on every rank, with no generator state in the checkpoint.
 
     Args:
-        seed: The run's seed; a checkpoint brings back its own.
+        seed: The run's seed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -43,12 +42,36 @@ class SeedEachBatch(L.Callback):
         return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Brings the seed back."""
-        self.seed = state_dict["seed"]
+        """Compares the seeds.
+
+        Raises:
+            UserError: if they differ: the order of images and all noise would change half-way.
+        """
+        if state_dict["seed"] != self.seed:
+            raise UserError(
+                f"the checkpoint belongs to a run with seed {state_dict['seed']}, not {self.seed}: "
+                f"add --seed_everything {state_dict['seed']} to continue it."
+            )
 
 
 class KeepFinite(L.Callback):
-    """Refuses to write a checkpoint with NaN or infinite weights, so that the last one is good."""
+    """Stops a run whose loss or weights are NaN or infinite, so that its checkpoints stay good.
+
+    Models with manual optimisation name their terms themselves, by `zoo.training.record`; under
+    automatic optimisation the loss is looked at before its gradients are made.
+    """
+
+    def on_before_backward(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
+    ) -> None:
+        """Looks at the loss.
+
+        Raises:
+            NonFinite: if it is not finite.
+        """
+        if pl_module.automatic_optimization and pl_module.device.type == "cpu":
+            if not bool(torch.isfinite(loss)):
+                raise NonFinite.of("the loss", float(loss), trainer)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
@@ -60,27 +83,57 @@ class KeepFinite(L.Callback):
         """
         for name, tensor in checkpoint["state_dict"].items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise NonFinite(
-                    f"{name} holds NaN or infinite weights after batch {trainer.global_step}; they "
-                    "were not saved, and the previous checkpoint stays. A smaller learning rate "
-                    "is the first thing to try."
-                )
+                raise NonFinite.of(name, float(tensor[~torch.isfinite(tensor)][0]), trainer)
 
 
-class _AtomicCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints to a temporary name in the same folder and renames them.
+class ClipGradients(L.Callback):
+    """Clips gradients before every optimiser step, of every kind of model and optimiser.
 
-    Lightning's own way writes to the system's temporary folder and moves, which is a copy when
-    that folder is another disk, and a kill during the copy leaves a torn checkpoint.
+    The trainer's own clipping refuses models with manual optimisation, and fused optimisers in
+    mixed precision.
+
+    Args:
+        value: Largest global norm, or largest absolute value.
+        by: Which of the two.
+
+    Raises:
+        UserError: if value is not positive.
     """
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    def __init__(self, value: float, by: Literal["norm", "value"] = "norm") -> None:
+        if not value > 0:
+            raise UserError(f"--trainer.gradient_clip_val must be positive, got {value}.")
+        self.value, self.by = value, by
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        with replacing(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        """Clips."""
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        if self.by == "norm":
+            torch.nn.utils.clip_grad_norm_(weights, self.value)
+        else:
+            torch.nn.utils.clip_grad_value_(weights, self.value)
 
 
-def atomic_checkpoints() -> TorchCheckpointIO:
-    """Returns the plugin that makes the trainer's checkpoints whole or not there."""
-    return _AtomicCheckpoints()
+class EqualBuffers(L.Callback):
+    """Gives all processes the first one's buffers whenever the model is about to be looked at.
+
+    Gradients keep the weights equal. Running statistics of batch normalisation, and averages of
+    them, are each process' own: the first one's are in force, since DDP hands them to all
+    processes before every batch and checkpoints hold them. After the last batch of an epoch this
+    callback does the same, so that scores are those of the weights in the checkpoint.
+    """
+
+    def _share(self, module: L.LightningModule) -> None:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for buffer in module.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Makes them equal before validation."""
+        self._share(pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Makes them equal before pictures, scores and checkpoints."""
+        self._share(pl_module)

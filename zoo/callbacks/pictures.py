@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from zoo.contracts import Samples, Traverses
 from zoo.errors import UserError
+from zoo.logs import Tracker
 from zoo.pictures import grid, save_png
 
-__all__ = ["Pictures"]
+__all__ = ["Pictures", "draw"]
 
 SEED = 0  # the same latents in every picture, so that a person sees the same digits sharpen
 
@@ -39,16 +39,14 @@ class Pictures(L.Callback):
         """Draws when the epoch's turn has come; on the first process only."""
         epoch = trainer.current_epoch + 1
         due = epoch == 1 or epoch % self.every == 0 or epoch == trainer.max_epochs
-        if not due or not trainer.is_global_zero or trainer.sanity_checking:
+        if not due or not trainer.is_global_zero or trainer.fast_dev_run:
             return
         for name, sheet in draw(pl_module).items():
             save_png(sheet, self.folder / f"{name}-epoch{epoch:04d}.png")
             for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    # As bytes: W&B would cut floats down to 0 and 1.
-                    picture = (sheet.permute(1, 2, 0) * 255).round().byte().numpy()
-                    step = trainer.fit_loop.total_batch_idx + 1
-                    logger.log_image(f"pictures/{name}", [picture], step=step)
+                if isinstance(logger, Tracker):
+                    step = trainer.fit_loop.total_batch_idx
+                    logger.log_picture(f"pictures/{name}", sheet, step)
 
 
 def draw(model: Any, count: int = 64) -> dict[str, Tensor]:

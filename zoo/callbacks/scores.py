@@ -7,7 +7,7 @@ from pathlib import Path
 import lightning as L
 
 from zoo.errors import UserError
-from zoo.evaluation import evaluate, fitting
+from zoo.evaluation import Task, evaluate, fitting
 from zoo.files import write_json
 
 __all__ = ["Scores"]
@@ -37,17 +37,28 @@ class Scores(L.Callback):
         epoch = trainer.current_epoch + 1
         if epoch % self.every and epoch != trainer.max_epochs:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if not fitting(pl_module, data):
+        task = self._task(trainer, pl_module, "val", self.limit)
+        if len(task.data.images("val")) == 0 or not fitting(task):
             return
-        for score in evaluate(pl_module, data, split="val", limit=self.limit):
-            pl_module.log(f"val/{score.name}", score.value, rank_zero_only=False)
+        for score in evaluate(task)[0]:
+            if score.value is not None:
+                pl_module.log(f"val/{score.name}", score.value)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Scores on the test images, once, and writes the report."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if self.report is None or trainer.fast_dev_run or not fitting(pl_module, data):
+        task = self._task(trainer, pl_module, "test", 10_000)
+        if self.report is None or trainer.fast_dev_run or not fitting(task):
             return
-        scores = evaluate(pl_module, data, split="test")
+        scores, seconds = evaluate(task)
         if trainer.is_global_zero:
-            write_json(self.report, {"scores": [score.as_dict() for score in scores]})
+            report = {"scores": [score.as_dict() for score in scores], "seconds": seconds}
+            write_json(self.report, report)
+
+    def _task(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, split: str, limit: int
+    ) -> Task:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        return Task(
+            pl_module, data, split, limit, importance_samples=1,
+            rank=trainer.global_rank, world=trainer.world_size,
+        )  # fmt: skip

@@ -11,6 +11,7 @@ import shutil
 import socket
 import tarfile
 import tempfile
+import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,12 +23,12 @@ from torchvision.datasets import utils
 
 from zoo.errors import UserError
 
-__all__ = ["RemoteFile", "damaged", "fetch", "from_drive", "missing", "unpack"]
+__all__ = ["RemoteFile", "damaged", "fetch", "from_drive", "missing", "read_gzip", "unpack"]
 
 TIMEOUT = 15.0  # seconds without a byte before a server counts as unreachable
 
 # What a network that is absent, broken or answers nonsense raises through urllib.
-NETWORK_ERRORS = (OSError, RuntimeError, RecursionError, http.client.HTTPException)
+NETWORK_ERRORS = (OSError, RuntimeError, http.client.HTTPException)
 ARCHIVE_ERRORS = (OSError, EOFError, RuntimeError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
 
 
@@ -126,7 +127,9 @@ def _download(file: RemoteFile, work: Path) -> None:
             return
         except NETWORK_ERRORS as error:
             (work / file.name).unlink(missing_ok=True)
-            reasons.append(f"{urlsplit(url).hostname}: {_reason(error)}")
+            # All that torchvision says of a wrong checksum is "File not found or corrupted."
+            wrong = "what it sent has a wrong checksum" if "corrupted" in str(error) else None
+            reasons.append(f"{urlsplit(url).hostname}: {wrong or _reason(error)}")
     raise RuntimeError("; ".join(reasons))
 
 
@@ -183,7 +186,7 @@ def from_drive(
         with _workspace(folder) as work:
             with _patience():
                 # gdown sets no time limit of its own, so ask first whether anybody answers.
-                with utils.urllib.request.urlopen("https://drive.google.com", timeout=TIMEOUT):
+                with urllib.request.urlopen("https://drive.google.com", timeout=TIMEOUT):
                     pass
                 utils.download_file_from_google_drive(file_id, work, file.name, file.md5)
             _move(work / file.name, folder / file.name)

@@ -132,9 +132,10 @@ class ImageFolder(ImageData):
     the same ones. Classes are numbered in alphabetical order.
 
     Sets that fit into ``memory_mib`` are decoded once; larger ones stream through ``workers``.
-    Every file's header is looked at before training. In a streaming set, damage behind the
-    header shows when that image comes up, and stops the run; with ``on_unreadable: skip`` all
-    files are decoded once beforehand instead, so that the damaged ones can be left out.
+    A part's files are looked at when it is first read: the training files before training, all
+    by `report`. Of a streaming set these are the headers only, and damage behind one stops the
+    run when that image comes up; with ``on_unreadable: skip`` all files are decoded once
+    beforehand instead, so that the damaged ones can be left out.
 
     Args:
         path: The folder; a relative one is looked for here, then in the data root.

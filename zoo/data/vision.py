@@ -70,16 +70,13 @@ class _IdxData(ImageData):
     def ensure(self, part: Split) -> None:
         """Downloads the idx files of one part, where neither they nor their .gz are there."""
         lacking = [file for file in self._files(part) if not self._found(file)]
+        for file in lacking:
+            fetch(file, self._folder, self._refuse)
+
+    def _refuse(self, reason: str) -> UserError:
         both = (*self._files("train"), *self._files("test"))  # say it once, not part by part
         names = ", ".join(file.name.removesuffix(".gz") for file in both if not self._found(file))
-        for file in lacking:
-            fetch(
-                file,
-                self._folder,
-                lambda reason: missing(
-                    type(self).__name__, f"{names} (plain or .gz)", self._folder, reason
-                ),
-            )
+        return missing(type(self).__name__, f"{names} (plain or .gz)", self._folder, reason)
 
     def read(self, part: Split) -> MemoryImages:
         """Returns one part."""

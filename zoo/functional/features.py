@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 23  # numbers cast to float64 at a time: 64 MiB
-_SUBSET_TILE = 128  # small, so that skipping the lower half of a subset's kernel saves work
+_SUBSET_TILE = 250  # small, so that skipping half of a symmetric kernel saves work
 _FULL_TILE = 1024
 
 
@@ -364,7 +364,7 @@ def _unbiased_mmd(x: Tensor, y: Tensor, tile: int) -> Tensor:
     """Unbiased squared maximum mean discrepancy of two sets, shape ()."""
     n, m = len(x), len(y)
     cross = x.new_zeros((), dtype=torch.float64)
-    for a in x.split(_FULL_TILE):
+    for a in x.split(tile):
         for b in y.split(_FULL_TILE):
             cross += _kernel(a, b).sum(1).sum(dtype=torch.float64)
     within_x, within_y = _off_diagonal_sum(x, tile), _off_diagonal_sum(y, tile)
@@ -388,7 +388,7 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
     """Cubic kernel of every row of `a` with every row of `b`, shape (len(a), len(b))."""
     if a.dtype == torch.float32 and torch.backends.mkldnn.is_available():
         # The same product; measured up to twice as fast as @ on processors MKL does not favour.
-        inner = torch.nn.functional.linear(a.to_mkldnn(), b.to_mkldnn()).to_dense()
+        inner = torch.nn.functional.linear(a.to_mkldnn(), b).to_dense()
     else:
         inner = a @ b.T
     return inner.div_(a.shape[1]).add_(1).pow_(3)

@@ -60,7 +60,9 @@ def whiten(sides: Sequence[Tensor], target: Tensor | None, rtol: float | None) -
     offset = (ends - means[0]) / scale
     outside = (offset - (offset @ basis.T) @ basis).norm()
     noise = 64 * eps * ((ends.abs() + 1) / scale).norm()
+    # A target 1e12 standard deviations away has no digits left: call it off the span as well.
     in_span = bool(outside <= max(1e-7, 10 * rtol) * offset.norm() + noise)
+    in_span = in_span and bool(offset.norm() < 1e12)
     white = basis.T * (math.sqrt(n) / spread)
     rows = list((pooled @ white).split([len(side) for side in sides]))
     return Space(rows, offset @ white, in_span)
@@ -81,7 +83,7 @@ def minimise_dual(sides: list[Tensor], objective: str) -> tuple[Tensor, int, boo
     rows = torch.cat(sides)
     if objective == "el":
         if len(sides) == 2:
-            sign = torch.ones_like(rows[:, 0])
+            sign = rows.new_ones(len(rows))
             sign[lengths[0] :] = -1
             rows = torch.cat([rows, sign[:, None]], 1)
         lengths = [len(rows)]
@@ -106,8 +108,11 @@ def minimise_dual(sides: list[Tensor], objective: str) -> tuple[Tensor, int, boo
         open_ = not _separates(v, step, lengths, objective)
         lam, u = lam + t * step, u + t * v
         open_ = open_ and not _separates(u, lam, lengths, objective)
-        if t == 0 or lam.norm() > 1e12:  # no progress, or on the boundary as far as floats tell
+        far = lam.norm().item()
+        if t == 0 or far > 1e9:  # no progress, or on the boundary as far as floats tell
             break
+        if objective == "el" and far > _FAR:
+            open_ = False
     _, slope, _ = _dual(u, lengths, objective)
     weights = slope if objective == "et" else -slope * len(sides)
     return weights, iteration, open_
@@ -148,12 +153,13 @@ def _hessian(
 def _solve(hessian: Tensor, grad: Tensor) -> Tensor:
     """Solve the Newton system with the smallest ridge that makes it numerically definite."""
     ridge = max(1e-14 * hessian.diagonal().mean().item(), 1e-30)
-    while True:
+    while ridge < 1e150:
         hessian.diagonal().add_(ridge)
         factor, failed = torch.linalg.cholesky_ex(hessian)
         if not bool(failed):
             return torch.cholesky_solve(grad[:, None], factor)[:, 0]
         ridge *= 10
+    return grad
 
 
 def _line_search(
@@ -179,7 +185,6 @@ def _line_search(
 
 def _separates(u: Tensor, lam: Tensor, lengths: list[int], objective: str) -> bool:
     """Whether λ, with u = rows λ, proves that no admissible weights exist."""
-    norm = lam.norm().item()
     if objective == "el":
-        return norm > _FAR or bool(u.min() > 0)
-    return sum(side.max().item() for side in u.split(lengths)) < -_MARGIN * norm
+        return bool(u.min() > 0)
+    return sum(side.max().item() for side in u.split(lengths)) < -_MARGIN * lam.norm().item()

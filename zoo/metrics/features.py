@@ -219,7 +219,7 @@ class NeighbourScores(_TwoSets):
         kept = self.real_features if real else self.fake_features
         if self.max_samples is not None:
             room = self.max_samples - sum(map(len, kept[:-1]))
-            kept[-1] = kept[-1][:room].clone() if room > 0 else kept[-1][:0].clone()
+            kept[-1] = kept[-1][: max(room, 0)].clone()  # a view would keep the whole batch
 
     def compute(self) -> Scores:
         """The four scores of everything kept so far."""

@@ -1,6 +1,7 @@
 """Floor 2: the models, one family per file; no model knows another."""
 
+from zoo.models.classifier import Classifier
 from zoo.models.infogan import InfoGAN
 from zoo.models.registry import MODELS
 
-__all__ = ["MODELS", "InfoGAN"]
+__all__ = ["MODELS", "Classifier", "InfoGAN"]

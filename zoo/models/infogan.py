@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.functional.adversarial import (
     categorical_information,
     discriminator_loss,
@@ -91,16 +91,21 @@ class InfoGAN(L.LightningModule):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("noise_dim", noise_dim, 0),
-            ("categories", categories, 2),
-            ("continuous", continuous, 0),
-            ("width", width, 1),
-            ("features", features, 1),
-            ("jitter", jitter, 0),
+        for name, value, interval in (
+            ("noise_dim", noise_dim, "[0, inf)"),
+            ("categories", categories, "[2, inf)"),
+            ("continuous", continuous, "[0, inf)"),
+            ("width", width, "[1, inf)"),
+            ("features", features, "[1, inf)"),
+            ("categorical_weight", categorical_weight, "[0, inf)"),
+            ("continuous_weight", continuous_weight, "[0, inf)"),
+            ("jitter", jitter, "[0, inf)"),
+            ("lr_discriminator", lr_discriminator, "[0, inf)"),
+            ("lr_generator", lr_generator, "[0, inf)"),
+            ("betas", betas, "[0, 1)"),
+            ("ema_decay", ema_decay, "[0, 1)"),
         ):
-            if value < least:
-                raise UserError(f"--model.{name} must be at least {least}, got {value}.")
+            check_interval(f"--model.{name}", value, interval)
         self.save_hyperparameters(ignore=["spec"])
         self.automatic_optimization = False
         self.spec = spec

@@ -1,0 +1,76 @@
+"""What a run shows while it learns: a bar on a terminal, one short line per epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import TQDMProgressBar
+from torch import Tensor
+
+__all__ = ["Bar", "EpochLines", "brief_terms"]
+
+WIDTH = 100  # longest line
+TERMS_ON_BAR = 4
+
+
+def brief_terms(figures: dict[str, float]) -> list[str]:
+    """Writes figures briefly, those of validation first.
+
+    Example:
+        >>> brief_terms({"train/generator_loss": 0.71649, "val/code_error[one-to-one,val]": 0.05})
+        ['code_error 0.050', 'generator_loss 0.716']
+    """
+    ordered = sorted(figures, key=lambda name: not name.startswith("val/"))
+    return [f"{_brief(name)} {figures[name]:.3f}" for name in ordered]
+
+
+def _brief(name: str) -> str:
+    return name.partition("[")[0].removeprefix("train/").removeprefix("val/")
+
+
+class _Fresh:
+    """Tells the figures that were logged since the last look from older ones."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Tensor] = {}
+
+    def __call__(self, trainer: L.Trainer) -> dict[str, float]:
+        now = dict(trainer.callback_metrics)
+        fresh = {name: float(v) for name, v in now.items() if self._seen.get(name) is not v}
+        self._seen = now
+        return fresh
+
+
+class EpochLines(L.Callback):
+    """Prints one line per epoch, where there is no terminal to draw a bar on."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock."""
+        self._start = time.perf_counter()
+        self._fresh = _Fresh()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Prints the epoch, the seconds so far and the terms of this epoch, as many as fit."""
+        terms = brief_terms(self._fresh(trainer))
+        if trainer.is_global_zero:
+            epochs = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
+            seconds = time.perf_counter() - self._start
+            line = f"epoch {trainer.current_epoch + 1}{epochs}  {seconds:.0f} s"
+            for term in terms:
+                if len(line) + 2 + len(term) <= WIDTH:
+                    line += f"  {term}"
+            print(line, flush=True)
+
+
+class Bar(TQDMProgressBar):
+    """A bar with a few terms, redrawn rarely enough to cost nothing; each epoch's stays."""
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=20, leave=True)
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """Returns the terms beside the bar, in a few letters each."""
+        terms = [term.rsplit(" ", 1) for term in brief_terms(dict(trainer.callback_metrics))]
+        return dict(terms[:TERMS_ON_BAR])

@@ -1,0 +1,228 @@
+"""The trainer of a run: what is chosen for the user, what surrounds training, and how it ends."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+
+from zoo.callbacks import (
+    Bar,
+    Checkpoints,
+    ClipGradients,
+    EndTogether,
+    EpochLines,
+    EqualBuffers,
+    KeepFinite,
+    Pictures,
+    Scores,
+    SeedEachBatch,
+    Stopped,
+    atomic_checkpoints,
+)
+from zoo.data import ImageData
+from zoo.errors import UserError
+from zoo.precision import automatic_precision
+from zoo.processes import is_first, lost_others
+from zoo.runs import RunFolder
+
+__all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
+
+GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
+FIRST_WORD = 1.5  # seconds for which other processes leave the word to the first one
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a recipe says about a run, besides model, data and trainer.
+
+    Args:
+        seed: Seed of everything.
+        save_every: Batches between checkpoints.
+        pictures_every: Epochs between pictures and scores.
+        monitor: Quantity whose best checkpoint is kept, or None.
+        monitor_mode: Whether small or large is best.
+        evaluate: Whether to score the model on test images at the end.
+        terminal: Whether a person looks at a terminal.
+    """
+
+    seed: int
+    save_every: int
+    pictures_every: int
+    monitor: str | None
+    monitor_mode: Literal["min", "max"]
+    evaluate: bool
+    terminal: bool
+
+
+# ---------------------------------------------------------------- what is chosen for the user
+
+
+def processes(settings: dict[str, Any]) -> int:
+    """Counts the processes that the trainer's settings ask for."""
+    devices = settings["devices"]
+    if isinstance(devices, list):
+        count = len(devices)
+    elif str(devices) in ("auto", "-1"):
+        count = torch.cuda.device_count() if _device(settings) == "cuda" else 1
+    elif isinstance(devices, str) and "," in devices:
+        count = len([device for device in devices.split(",") if device])
+    else:
+        count = int(devices)
+    return count * settings["num_nodes"]
+
+
+def _device(settings: dict[str, Any]) -> str:
+    wanted = settings["accelerator"] in ("auto", "gpu", "cuda")
+    return "cuda" if wanted and torch.cuda.is_available() else "cpu"
+
+
+def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
+    """Fills in precision and strategy where the user left them open.
+
+    Args:
+        settings: The trainer's arguments; changed in place.
+        model: The model to train.
+
+    Returns:
+        The precision and why, for the log.
+
+    Raises:
+        UserError: if the settings do not go together with the model.
+    """
+    reason = "as asked"
+    if settings["precision"] is None:
+        settings["precision"], reason = automatic_precision(model, _device(settings))
+    if not model.automatic_optimization and settings["accumulate_grad_batches"] != 1:
+        raise UserError(
+            f"--trainer.accumulate_grad_batches does not reach {type(model).__name__}, which steps "
+            "its own optimisers; leave it away, or enlarge --data.batch_size."
+        )
+    if settings["gradient_clip_val"] and settings["precision"] == "16-mixed":
+        raise UserError(
+            "--trainer.gradient_clip_val cannot clip the scaled gradients of 16-mixed precision; "
+            "use --trainer.precision bf16-mixed."
+        )
+    if settings["strategy"] == "auto" and processes(settings) > 1:
+        # With several optimisers each backward pass leaves the other player's weights unused.
+        manual = not model.automatic_optimization
+        settings["strategy"] = "ddp_find_unused_parameters_true" if manual else "ddp"
+    return f"{settings['precision']} ({reason})"
+
+
+# ---------------------------------------------------------------- the trainer
+
+
+def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options) -> L.Trainer:
+    """Builds the trainer with all that surrounds training; its loggers come later.
+
+    Args:
+        settings: The trainer's arguments after `choose`.
+        folder: The run's folder.
+        options: The recipe's other options.
+
+    Raises:
+        UserError: if Lightning refuses the settings.
+    """
+    own: list[Callback] = [
+        EndTogether(),
+        SeedEachBatch(options.seed),
+        KeepFinite(),
+        EqualBuffers(),
+        Pictures(folder.pictures, options.pictures_every),
+        Scores(options.pictures_every, folder.evaluation if options.evaluate else None),
+        Checkpoints(
+            folder.checkpoints, options.save_every, options.monitor, options.monitor_mode,
+            patience=options.pictures_every,
+        ),
+    ]  # fmt: skip
+    if settings["gradient_clip_val"]:
+        by = settings["gradient_clip_algorithm"] or "norm"
+        own.append(ClipGradients(float(settings["gradient_clip_val"]), by))
+    show = settings["enable_progress_bar"] is not False
+    if show:
+        own.append(Bar() if options.terminal else EpochLines())
+    given = settings["callbacks"] or []
+    arguments = {
+        **settings,
+        "callbacks": [*(given if isinstance(given, list) else [given]), *own],
+        "plugins": [*_listed(settings["plugins"]), atomic_checkpoints()],
+        "logger": False,
+        "gradient_clip_val": None,
+        "gradient_clip_algorithm": None,
+        "enable_progress_bar": show and options.terminal,
+        "enable_model_summary": bool(settings["enable_model_summary"]),
+        "default_root_dir": settings["default_root_dir"] or str(folder.path),
+        "use_distributed_sampler": False,  # the loaders share out the data themselves
+    }
+    try:
+        return L.Trainer(**arguments)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise _refusal(error) or error from error
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def callback(trainer: L.Trainer, kind: type[Any]) -> Any:
+    """Returns the trainer's callback of a class."""
+    return next(found for found in trainer.callbacks if isinstance(found, kind))  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- training
+
+
+def train(
+    trainer: L.Trainer, model: L.LightningModule, data: ImageData, checkpoint: Path | None
+) -> None:
+    """Trains; however it ends, no process of the run is left behind.
+
+    Args:
+        trainer: From `build_trainer`.
+        model: The model.
+        data: The data set.
+        checkpoint: Where to continue, or None.
+
+    Raises:
+        UserError: on a wrong request, terms that are not finite, or settings Lightning refuses.
+        Stopped: if the user or the cluster asked for it.
+    """
+    together = callback(trainer, EndTogether)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+    except Stopped:
+        together.children.wait(GRACE)
+        raise
+    except BaseException as error:
+        if trainer.world_size > 1 and lost_others(error):
+            time.sleep(GRACE)  # whoever watches ends this process meanwhile, and says why
+            raise UserError(
+                "another process of the run has ended, so this one ends, too."
+            ) from None
+        if not is_first():
+            time.sleep(FIRST_WORD)  # if the first process fails, too, it speaks, and ends this one
+        together.children.kill()
+        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # Lightning makes an exit of it
+        begun = trainer.global_step > 0
+        raise (None if begun else _refusal(error)) or error from error.__cause__
+    together.children.wait(60)
+
+
+def _refusal(error: BaseException) -> UserError | None:
+    """Returns what Lightning has against the user's settings, None for any other error."""
+    refuses = isinstance(error, MisconfigurationException)
+    if isinstance(error, (ValueError, TypeError)) and not isinstance(error, UserError):
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        refuses = "lightning" in Path(raised_in).parts
+    text = " ".join(str(error).split())
+    return UserError(f"the trainer refuses its settings: {text[:300]}") if refuses else None

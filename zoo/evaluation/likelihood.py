@@ -1,0 +1,125 @@
+"""Likelihoods: nats per example and bits per dimension, every Jacobian accounted for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from zoo.contracts import HasElbo, HasLogProb
+from zoo.evaluation.score import Score, Task, short
+
+__all__ = ["bits_per_dim", "fits_elbo", "fits_log_prob", "importance_bound", "score_elbo",
+           "score_log_prob"]  # fmt: skip
+
+CHUNK = 50  # importance samples that pass a decoder at once, for each of a batch's images
+
+
+def bits_per_dim(nats: Tensor, dimensions: int, bins: int = 256, measure: str = "counting") -> Tensor:
+    r"""Converts a log-likelihood to bits per dimension of 8-bit images.
+
+    .. math:: \mathrm{bpd} = \frac{-\log p / D + \log s}{\log 2}
+
+    with s = 1 for a probability of the 256 grey levels (counting measure) and s = 256 for a
+    density of pixels scaled to [0, 1], one unit of which holds 256 levels (Lebesgue measure). A
+    density of uniformly dequantised pixels bounds the probability from below (Theis et al. 2016,
+    arXiv:1511.01844), so the result is a bound from above.
+
+    Args:
+        nats: log p(x) per example, any shape.
+        dimensions: Numbers per image.
+        bins: Grey levels.
+        measure: ``"counting"`` or ``"lebesgue"``.
+
+    Raises:
+        ValueError: if the measure is unknown.
+
+    Example:
+        >>> bits_per_dim(torch.tensor(0.0), 784, measure="lebesgue")  # uniform on [0, 1]
+        tensor(8.)
+    """
+    if measure not in ("counting", "lebesgue"):
+        raise ValueError(f"measure must be 'counting' or 'lebesgue', got {measure!r}.")
+    shift = math.log(bins) if measure == "lebesgue" else 0.0
+    return (-nats / dimensions + shift) / math.log(2)
+
+
+def importance_bound(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: int) -> Tensor:
+    r"""Bounds log p(x) with K importance samples, a chunk at a time.
+
+    .. math:: \log \frac1K \sum_k w_k = \log \frac1K \sum_j n_j \exp(L_{n_j})
+
+    where L_n is the model's own bound with n samples: chunks join exactly.
+
+    Args:
+        elbo: ``model.elbo``, taking images and a number of samples.
+        x: Images, shape (B, C, H, W).
+        samples: K.
+
+    Returns:
+        Nats, shape (B,), float64.
+
+    Reference: Burda et al. 2016, arXiv:1509.00519, Eq. 8.
+    """
+    total = torch.full((len(x),), -math.inf, dtype=torch.float64)
+    done = 0
+    while done < samples:
+        count = min(CHUNK, samples - done)
+        chunk = elbo(x, count).detach().double().cpu() + math.log(count)
+        total = torch.logaddexp(total, chunk)
+        done += count
+    return total - math.log(samples)
+
+
+def _protocol(task: Task) -> str:
+    return {"none": "grey", "dynamic": "dynamic", "static": "static"}[task.data.binarize]
+
+
+def fits_log_prob(task: Task) -> bool:
+    """Models with an exact likelihood."""
+    return isinstance(task.model, HasLogProb)
+
+
+def score_log_prob(task: Task) -> list[Score]:
+    """Negative log-likelihood of the split; bits per dimension where images are not binarised."""
+    mean = MeanMetric().to(torch.float64)
+    torch.manual_seed(0)  # uniform dequantisation draws noise
+    for batch in task.progress(task.data.loader(task.split, limit=task.limit), "log-likelihood"):
+        mean.update(task.model.log_prob(batch.image).detach().double().cpu())
+    nats, tag = float(mean.compute()), f"{_protocol(task)},{short(task.count)},{task.split}"
+    scores = [Score(f"nll[{tag}]", -nats, "nats", "lower")]
+    if task.data.binarize == "none":
+        measure = getattr(task.model, "measure", "lebesgue")
+        how = "uniform-dequant" if measure == "lebesgue" else "exact"
+        bits = bits_per_dim(torch.tensor(nats), task.data.spec.size, measure=measure)
+        tag = f"{how},{short(task.count)},{task.split}"
+        scores.append(Score(f"bpd[{tag}]", float(bits), "bits/dim", "lower"))
+    return scores
+
+
+def fits_elbo(task: Task) -> bool:
+    """Models with a bound on the likelihood."""
+    return isinstance(task.model, HasElbo)
+
+
+def score_elbo(task: Task) -> list[Score]:
+    """The bound with one sample, and with many importance samples."""
+    torch.manual_seed(0)
+    one, many = MeanMetric().to(torch.float64), MeanMetric().to(torch.float64)
+    samples = task.importance_samples
+    loader = task.data.loader(task.split, limit=task.limit)
+    for batch in task.progress(loader, f"bounds with {samples} samples"):
+        one.update(task.model.elbo(batch.image, 1).detach().double().cpu())
+        if samples > 1:
+            bound = importance_bound(task.model.elbo, batch.image, samples)
+            many.update(bound)
+    tag = f"{short(task.count)},{task.split}"
+    how = _protocol(task)
+    scores = [Score(f"elbo[{how},{tag}]", float(one.compute()), "nats", "higher")]
+    if samples > 1:
+        name = f"nll[{how},is{samples},{tag}]"
+        scores.append(Score(name, -float(many.compute()), "nats", "lower"))
+    return scores

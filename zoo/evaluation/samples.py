@@ -1,0 +1,204 @@
+"""Scores of generated images against real ones, on the features of a named network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.contracts import Samples
+from zoo.data.loader import mix_seed
+from zoo.evaluation.score import Score, Task, short
+from zoo.functional.gel_metrics import dropped_modes, hellinger, intra_class_diversity
+from zoo.functional.neighbours import memorisation_gap
+from zoo.metrics.features import (
+    FrechetDistance,
+    InceptionStyleScore,
+    KernelDistance,
+    NeighbourScores,
+)
+from zoo.metrics.gel import KernelGEL, PerClassKernelGEL
+from zoo.metrics.modes import ClassModes
+
+__all__ = ["Bank", "collect", "fits_samples", "score_samples"]
+
+CHUNK = 500  # samples drawn from one seed; a multiple of it is the same samples on any number of ranks
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Features of a set of images, with a class each.
+
+    Args:
+        features: Shape (N, F).
+        labels: Shape (N,): true ones of real images, the network's ones of generated images.
+        probabilities: Shape (N, K).
+    """
+
+    features: Tensor
+    labels: Tensor
+    probabilities: Tensor
+
+
+def sample_chunks(task: Task) -> Iterator[Tensor]:
+    """Draws ``task.count`` samples; each process draws every world-th chunk of the same set."""
+    sizes = [len(part) for part in torch.arange(task.count).split(CHUNK)]
+    for number, size in enumerate(sizes):
+        if number % task.world == task.rank:
+            yield task.model.sample(size, seed=mix_seed(SEED, number))
+
+
+def collect(task: Task, source: str, limit: int | None = None) -> Bank:
+    """Looks at images through the feature network.
+
+    Args:
+        task: The task, which has features.
+        source: ``"samples"``, or a split of the data set.
+        limit: Largest number of images; default the task's.
+    """
+    assert task.features is not None
+    rows: list[tuple[Tensor, Tensor, Tensor]] = []
+    if source == "samples":
+        total = -(-task.count // CHUNK)
+        chunks = task.progress(_Sized(sample_chunks(task), total), "drawing samples")
+        for images in chunks:
+            features, probabilities = task.features(images)
+            rows.append((features, probabilities.argmax(dim=1), probabilities))
+    else:
+        loader = task.data.loader(source, limit=limit or task.limit)  # type: ignore[arg-type]
+        for batch in task.progress(loader, f"features of {source} images"):
+            features, probabilities = task.features(batch.image)
+            rows.append((features, batch.label.to(features.device), probabilities))
+    if not rows:
+        width = len(task.features.network.head.weight[0])
+        none = torch.zeros(0, width)
+        return Bank(none, torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
+    return Bank(*(torch.cat(column) for column in zip(*rows, strict=True)))
+
+
+class _Sized:
+    """Gives an iterator a length, for progress bars."""
+
+    def __init__(self, items: Iterator[Tensor], length: int) -> None:
+        self.items, self.length = items, length
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.items
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def fits_samples(task: Task) -> bool:
+    """Models that sample, where a feature network for the data is at hand."""
+    return isinstance(task.model, Samples) and task.features is not None
+
+
+def score_samples(task: Task) -> list[Score]:
+    """Scores quality, coverage, classes and memorisation of ``task.count`` samples."""
+    assert task.features is not None
+    fake = collect(task, "samples")
+    real = collect(task, task.split)
+    train = collect(task, "train")
+    tag = f"{task.features.name},{short(task.count)},{task.split}"
+    scores = [*_quality(real, fake, tag)]
+    if task.data.spec.classes > 1 and len(task.features.network.head.bias) == task.data.spec.classes:
+        scores += _classes(task, real, fake, tag)
+        scores += _empirical_likelihood(task, real, fake, train, tag)
+    if task.world == 1:  # a picture of the whole, which needs all features in one place
+        gap = memorisation_gap(fake.features, real.features, train.features)
+        details = {"p_value": float(gap.p_value), "closer": float(gap.closer)}
+        name = f"memorisation_z[{task.features.name},{short(task.count)},train/{task.split}]"
+        scores.append(Score(name, float(gap.z), "", "", details))
+    return scores
+
+
+def _quality(real: Bank, fake: Bank, tag: str) -> list[Score]:
+    frechet, near = FrechetDistance(real.features.shape[1]), NeighbourScores()
+    subset = min(1000, len(real.features) // 2)
+    kernel = KernelDistance(subsets=50, subset_size=max(2, subset))
+    style = InceptionStyleScore(splits=1)
+    for bank, is_real in ((real, True), (fake, False)):
+        for metric in (frechet, kernel, near):
+            metric.to(bank.features.device).update(bank.features, real=is_real)
+    style.to(fake.features.device).update(fake.probabilities.double())
+    kid, four = kernel.compute(), near.compute()
+    return [
+        Score(f"fid[{tag}]", float(frechet.compute()), "", "lower"),
+        Score(
+            f"kid[{tag}]", float(kid.mean), "", "lower",
+            {"standard_error": float(kid.standard_error)},
+        ),
+        Score(f"precision[{tag}]", float(four.precision), "share", "higher"),
+        Score(f"recall[{tag}]", float(four.recall), "share", "higher"),
+        Score(f"density[{tag}]", float(four.density), "", "higher"),
+        Score(f"coverage[{tag}]", float(four.coverage), "share", "higher"),
+        Score(f"inception_style[{tag}]", float(style.compute().mean), "", "higher"),
+    ]  # fmt: skip
+
+
+def _classes(task: Task, real: Bank, fake: Bank, tag: str) -> list[Score]:
+    classes = task.data.spec.classes
+    reference = torch.bincount(real.labels, minlength=classes).double()
+    metric = ClassModes(classes, reference=reference / reference.sum()).to(fake.features.device)
+    metric.update(fake.labels)
+    found = metric.compute()
+    counts = torch.bincount(fake.labels, minlength=classes)
+    shares = [round(v, 5) for v in (counts / counts.sum()).tolist()]
+    return [
+        Score(f"worst_class_factor[{tag}]", float(found["worst_factor"]), "", "lower",
+              {"class_share": shares}),
+        Score(f"class_variation[{tag}]", float(found["total_variation"]), "share", "lower"),
+    ]  # fmt: skip
+
+
+def scaled_to_kernel(reference: Tensor) -> float:
+    """Returns the factor that brings the mean of |x|^2 / d of features to 1."""
+    return float(reference.double().square().mean().rsqrt())
+
+
+def _empirical_likelihood(
+    task: Task, real: Bank, fake: Bank, train: Bank, tag: str
+) -> list[Score]:
+    """Asks which reweighting of the real images has the model's kernel moments."""
+    classes = task.data.spec.classes
+    count = max(classes, min(1024, task.count // 10))
+    scale = scaled_to_kernel(train.features)
+    witness, witness_labels = train.features[:count] * scale, train.labels[:count]
+    whole = KernelGEL(witness, num_classes=classes).to(real.features.device)
+    for bank, is_real in ((real, True), (fake, False)):
+        whole.update(bank.features * scale, real=is_real, labels=bank.labels if is_real else None)
+    result = whole.compute()
+    name = f"kernel-et,{count}w,{tag}"
+    if result.status != "solved" or result.mode_mass is None or result.mode_share is None:
+        return [Score(f"gel_divergence[{name}]", None, "nats", "lower", {"status": result.status})]
+    mass, share = result.mode_mass, result.mode_share
+    dropped = dropped_modes(mass, share)
+    ratio = [round(v, 4) for v in (mass / share).tolist()]
+    details = {"status": result.status, "mass_ratio": ratio, "baseline": result.baseline}
+    scores = [
+        Score(f"gel_divergence[{name}]", result.divergence, "nats", "lower", details),
+        Score(f"gel_dropped[{name}]", float(dropped.sum()), "classes", "lower",
+              {"dropped": dropped.nonzero().flatten().tolist()}),
+        Score(f"gel_imbalance[{name}]", hellinger(mass.clamp(min=0), share), "", "lower"),
+    ]  # fmt: skip
+    return scores + _diversity(task, real, fake, (witness, witness_labels), scale, tag)
+
+
+def _diversity(
+    task: Task, real: Bank, fake: Bank, witnesses: tuple[Tensor, Tensor], scale: float, tag: str
+) -> list[Score]:
+    classes = task.data.spec.classes
+    if len(witnesses[1].unique()) < classes:
+        return []
+    metric = PerClassKernelGEL(*witnesses, num_classes=classes).to(real.features.device)
+    for bank, is_real in ((real, True), (fake, False)):
+        metric.update(bank.features * scale, real=is_real, labels=bank.labels)
+    result = metric.compute()
+    spread = intra_class_diversity(result.conditional_weights, real.labels, classes)
+    ess = [round(v, 4) if v == v else None for v in spread.ess.tolist()]
+    worst = min((v for v in ess if v is not None), default=None)
+    return [Score(f"gel_diversity[kernel-et,{tag}]", worst, "share", "higher", {"ess": ess})]

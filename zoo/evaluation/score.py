@@ -1,0 +1,126 @@
+"""What the judge says: a figure under a name that carries everything that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.data import ImageData
+
+__all__ = ["Features", "Progress", "Protocol", "Score", "Task", "short"]
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Wraps an iterable to show its progress under a title."""
+
+    def __call__(self, items: Iterable[T], title: str) -> Iterable[T]: ...
+
+
+def no_progress(items: Iterable[T], title: str) -> Iterable[T]:
+    """Shows nothing."""
+    return items
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure and what it takes to get it again.
+
+    Args:
+        name: Protocol, with everything in brackets that changes the figure.
+        value: The figure; None where it does not exist (an infeasible problem, say).
+        unit: ``share``, ``nats``, ``bits/dim`` or empty.
+        better: ``lower``, ``higher``, or empty where neither is.
+        details: Plain values that explain the figure, such as one number per class.
+    """
+
+    name: str
+    value: float | None
+    unit: str = ""
+    better: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A frozen feature network of the shelf, under the name that its scores carry.
+
+    Args:
+        name: For instance ``mnist-features``.
+        network: A model with ``features``, ``probabilities`` and ``spec``.
+        sha256: Hash of its weights.
+    """
+
+    name: str
+    network: Any
+    sha256: str
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images in [0, 1] to features (B, F) and class probabilities (B, K).
+
+        Images of another size are resized (bilinear, antialiased); grey is repeated to colour,
+        colour averaged to grey, as the network wants it.
+        """
+        channels, height, width = self.network.spec.shape
+        images = images.to(self.network.device)
+        if images.shape[1] != channels:
+            images = images.mean(dim=1, keepdim=True).expand(-1, channels, -1, -1)
+        if images.shape[2:] != (height, width):
+            images = F.interpolate(
+                images, (height, width), mode="bilinear", antialias=True, align_corners=False
+            )
+        features = self.network.features(images)
+        with torch.no_grad():
+            return features, self.network.head(features).softmax(dim=1)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be scored, and how much of it is looked at.
+
+    Args:
+        model: A model of the zoo.
+        data: A data set.
+        split: Reference split, ``test`` for figures to publish, ``val`` while training.
+        limit: Largest number of images or samples to look at.
+        features: The feature network, or None where there is none.
+        progress: Shows progress.
+        importance_samples: Samples of importance-weighted bounds.
+        rank: This process, from 0.
+        world: Number of processes, each of which does its part.
+    """
+
+    model: Any
+    data: ImageData
+    split: str = "test"
+    limit: int = 10_000
+    features: Features | None = None
+    progress: Progress = no_progress
+    importance_samples: int = 5000
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def count(self) -> int:
+        """Images of the split that are looked at."""
+        return min(self.limit, len(self.data.images(self.split)))  # type: ignore[arg-type]
+
+
+def short(number: int) -> str:
+    """Writes a count as protocols do.
+
+    Example:
+        >>> short(10_000), short(2_000), short(360)
+        ('10k', '2k', '360')
+    """
+    return f"{number // 1000}k" if number >= 1000 and number % 1000 == 0 else str(number)

@@ -1,0 +1,195 @@
+"""The judge at work on the shelf: finds model, data and feature network, and writes the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.data import DATASETS, ImageData
+from zoo.errors import UserError, did_you_mean
+from zoo.evaluation import Features, Task, evaluate, fitting
+from zoo.evaluation.score import Progress
+from zoo.progress import bar
+from zoo.recipe import build, read_recipe
+from zoo.runs import RunFolder, environment
+from zoo.shelf import available, load, load_run, read_card, sha256
+
+__all__ = ["PRESETS", "Subject", "features_for", "find_subject", "judge", "task_for"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much a judgement looks at.
+
+    Args:
+        limit: Images and samples.
+        importance_samples: Samples of importance-weighted bounds.
+    """
+
+    limit: int
+    importance_samples: int
+
+
+PRESETS = {"quick": Preset(2_000, 100), "full": Preset(10_000, 5_000)}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be judged, with what is known of its making.
+
+    Args:
+        name: Name on the shelf, or the run's folder.
+        model: The model.
+        data: The recipe's section on data.
+        weights_sha256: Hash of the file that the weights came from.
+        run: The run's folder, or None for a published model.
+        folder: Where its files are.
+    """
+
+    name: str
+    model: Any
+    data: Any
+    weights_sha256: str
+    run: RunFolder | None
+    folder: Path
+
+
+def find_subject(name_or_run: str) -> Subject:
+    """Loads a published model by its name, or a run by its folder.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    path = Path(name_or_run)
+    if (path / "recipe.yaml").is_file():
+        run = RunFolder(path)
+        recipe = read_recipe(run.recipe)
+        digest = sha256(run.last) if run.last.is_file() else ""
+        return Subject(str(path), load_run(path), recipe["data"], digest, run, path)
+    if path.is_dir() and name_or_run not in available():
+        raise UserError(f"{path} is no run: it has no recipe.yaml.")
+    card, folder = read_card(name_or_run)
+    model = load(name_or_run)
+    section = card["recipe"]["data"]
+    return Subject(name_or_run, model, section, card["weights"]["sha256"], None, folder)
+
+
+def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:
+    """Builds the data set that a subject is judged on: its own, or another by name.
+
+    Raises:
+        UserError: if there is no such data set, or its images have another shape than the model.
+    """
+    if name is None:
+        section = subject.data
+    elif name in DATASETS:
+        section = {"class_path": name, "init_args": {}}
+    else:
+        raise UserError(f"unknown data set {name!r}. {did_you_mean(name, DATASETS)}")
+    if root is not None:
+        own = section if isinstance(section, dict) else {"class_path": section}
+        section = {**own, "init_args": {**(own.get("init_args") or {}), "root": root}}
+    data = build("data", section)
+    if data.spec.shape != subject.model.spec.shape:
+        raise UserError(
+            f"{subject.name} makes images of shape {subject.model.spec.shape}, "
+            f"{type(data).__name__} has {data.spec.shape}."
+        )
+    return data
+
+
+def features_for(data: ImageData, name: str | None = None) -> Features | None:
+    """Loads the feature network of a data set, ``features_<data set>`` on the shelf.
+
+    Args:
+        data: The data set.
+        name: Another feature network of the shelf.
+
+    Returns:
+        The network, or None where the shelf has none for this data set.
+
+    Raises:
+        UserError: if the named network is not there or is no feature network.
+    """
+    wanted = name or f"features_{type(data).__name__.lower()}"
+    if name is None and wanted not in available():
+        return None
+    network = load(wanted).requires_grad_(False)
+    if not hasattr(network, "features"):
+        raise UserError(f"{wanted} is no feature network; try features_mnist.")
+    digest = read_card(wanted)[0]["weights"]["sha256"]
+    return Features(wanted.removeprefix("features_") + "-features", network, digest)
+
+
+def task_for(
+    subject: Subject,
+    data: ImageData,
+    features: Features | None,
+    preset: str,
+    *,
+    split: str = "test",
+    progress: Progress = bar,
+) -> Task:
+    """Puts together what is to be scored.
+
+    Raises:
+        UserError: if the preset is unknown.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"unknown protocol {preset!r}. {did_you_mean(preset, PRESETS)}")
+    chosen = PRESETS[preset]
+    return Task(
+        subject.model, data, split, chosen.limit, features, progress, chosen.importance_samples
+    )
+
+
+def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
+    """Scores a subject and returns a report of plain values.
+
+    The report holds everything that changes a figure: hashes of data, weights and feature
+    network, counts, seeds and versions.
+
+    Raises:
+        UserError: if no protocol fits.
+    """
+    if not fitting(task):
+        raise UserError(
+            f"no protocol fits {subject.name} on {type(task.data).__name__}: scores of samples "
+            "need a feature network of that data set on the shelf (see python -m zoo.list)."
+        )
+    scores, seconds = evaluate(task)
+    return {
+        "model": type(subject.model).__name__,
+        "weights_sha256": subject.weights_sha256,
+        "data": {
+            "name": type(task.data).__name__,
+            "binarize": task.data.binarize,
+            "sha256": {split: task.data.fingerprint(split) for split in ("train", task.split)},  # type: ignore[arg-type]
+        },
+        "features": {"name": task.features.name, "sha256": task.features.sha256}
+        if task.features
+        else None,
+        "preset": preset,
+        "split": task.split,
+        "limit": task.limit,
+        "seed": 0,
+        "scores": [score.as_dict() for score in scores],
+        "seconds": seconds,
+        "environment": environment(),
+    }
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Reads a report that `judge` made.
+
+    Raises:
+        UserError: if the file is no report.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        report["scores"][0]["name"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        raise UserError(f"{path} is no readable report of an evaluation.") from None
+    return report

@@ -1,0 +1,104 @@
+r"""Classifier: the feature network that the judge looks through.
+
+.. math:: \min\; E_{x,y}[-\log p(y \mid x)], \quad p = \mathrm{softmax}(W f(x) + b)
+
+It generates nothing. Its features f(x) give distances on small images a meaning, as Inception's
+do on photographs, and its probabilities say which class a generated image belongs to. Scores
+computed with it carry its name (``fid[mnist-features,10k,test]``), never plain "FID".
+
+Reference: a plain convolutional classifier; using one's features for scores is Heusel et al. 2017,
+arXiv:1706.08500, and on MNIST e.g. Binkowski et al. 2018, arXiv:1801.01401, Appendix F.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.data.spec import Batch, ImageSpec
+from zoo.errors import UserError
+from zoo.functional.augmentation import random_affine
+from zoo.inference import answering, in_chunks
+from zoo.models.registry import MODELS
+from zoo.nets.conv import ConvEncoder
+from zoo.training import record
+
+__all__ = ["Classifier"]
+
+
+@MODELS.register
+class Classifier(L.LightningModule):
+    """A small convolutional classifier for images of any size of the zoo.
+
+    Args:
+        spec: Shape of the images; it must have at least two classes.
+        width: Channels of the finest feature map.
+        feature_width: Length of the feature vector.
+        dropout: Share of the coarsest feature map that is dropped in training.
+        jitter: Standard deviation of the entries of the random affine maps in training.
+        lr: Highest learning rate of AdamW, reached after a tenth of the training, then lowered
+            to zero.
+        weight_decay: Decay of AdamW.
+
+    Raises:
+        UserError: on values that make no sense, or an image size that does not fit.
+    """
+
+    prefers_bf16 = True
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        width: int = 32,
+        feature_width: int = 64,
+        dropout: float = 0.2,
+        jitter: float = 0.1,
+        lr: float = 3e-3,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__()
+        if spec.classes < 2:
+            raise UserError("a classifier needs a data set with labels of at least two classes.")
+        if min(width, feature_width) < 1 or lr <= 0:
+            raise UserError("--model.width, feature_width and lr must be positive.")
+        if not 0 <= dropout < 1 or jitter < 0 or weight_decay < 0:
+            raise UserError("--model.dropout must lie in [0, 1), jitter and weight_decay from 0 on.")
+        self.save_hyperparameters(ignore=["spec"])
+        self.spec = spec
+        self.jitter, self.lr, self.weight_decay = jitter, lr, weight_decay
+        self.encoder = ConvEncoder(
+            *spec.shape, base=width, features=feature_width, dropout=dropout
+        )
+        self.head = nn.Linear(feature_width, spec.classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Maps images in [0, 1], shape (B, C, H, W), to features, shape (B, feature_width)."""
+        with answering(self):
+            return in_chunks(self.encoder, x.to(self.device))
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Returns class probabilities, shape (B, classes), of images in [0, 1]."""
+        with answering(self):
+            return self.head(self.features(x)).softmax(dim=1)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the cross-entropy in nats of images seen through small affine maps."""
+        logits = self.head(self.encoder(random_affine(batch.image, self.jitter))).float()
+        loss = F.cross_entropy(logits, batch.label)
+        record(self, {"cross_entropy_nats": loss})
+        return loss
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Returns AdamW with a rate that rises for a tenth of the training and falls to zero."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.lr, total_steps=max(2, steps), pct_start=0.1, cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

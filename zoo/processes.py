@@ -1,0 +1,125 @@
+"""Several processes of one run: none outlives another, and the user hears one message.
+
+Whoever starts the processes (the trainer itself, or torchrun) may lose one of them to a crash, to
+the memory killer or to a signal. The others would wait for it in a collective operation, some
+back ends for half an hour. So the first process watches those it has started, and each of those
+watches the one that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+__all__ = ["Children", "announce_children", "is_first", "lost_others", "parent_run", "watch_parent"]
+
+PARENT = "ZOO_PARENT"  # process that started this one
+RUN = "ZOO_RUN"  # folder of the run that it started this one for
+PERIOD = 0.5  # seconds between looks at other processes
+LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store", re.IGNORECASE)
+
+
+def is_first() -> bool:
+    """Says whether this process makes the run's folder, writes its files and speaks."""
+    return rank_zero_only.rank == 0
+
+
+def announce_children(folder: Any) -> None:
+    """Tells processes that will be started by this one who their parent is, and which run it is."""
+    os.environ[PARENT] = str(os.getpid())
+    os.environ[RUN] = str(folder)
+
+
+def parent_run() -> str | None:
+    """Returns the folder of the run that this process was started for, None if it is the first."""
+    return os.environ.get(RUN) if os.environ.get(PARENT) == str(os.getppid()) else None
+
+
+def watch_parent() -> None:
+    """Ends this process soon after the one that started it, if it is one of several of a run."""
+    parent = os.getppid()
+    started_by_run = os.environ.get(PARENT) == str(parent)
+    if not started_by_run and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PERIOD)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="zoo-watch-parent").start()
+
+
+def lost_others(error: BaseException) -> bool:
+    """Says whether an error means that another process of the run has gone."""
+    network = getattr(torch.distributed, "DistError", ())
+    return isinstance(error, network) or (
+        isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
+    )
+
+
+class Children:
+    """The processes that this one has started; if one fails, all end.
+
+    Args:
+        processes: In the order of their ranks, from 1.
+    """
+
+    def __init__(self, processes: Sequence[subprocess.Popen[Any]] = ()) -> None:
+        self._processes = list(processes)
+        self._released = threading.Event()
+        if self._processes:
+            threading.Thread(target=self._watch, daemon=True, name="zoo-watch-children").start()
+
+    def release(self) -> None:
+        """Stops watching: from now on they may end as they like."""
+        self._released.set()
+
+    def kill(self) -> None:
+        """Ends them at once."""
+        self.release()
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+
+    def wait(self, seconds: float) -> None:
+        """Lets them finish, and ends those that take longer."""
+        self.release()
+        end = time.monotonic() + seconds
+        for process in self._processes:
+            try:
+                process.wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _watch(self) -> None:
+        while not self._released.wait(PERIOD):
+            for rank, process in enumerate(self._processes, 1):
+                code = process.poll()
+                if code and not self._released.is_set():
+                    self._end_run(rank, code)
+
+    def _end_run(self, rank: int, code: int) -> None:
+        """Ends this process too, whatever it waits for; a wrong request has been explained."""
+        for process in self._processes:
+            process.kill()
+        if code != 2:
+            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else "failed, see above"
+            sys.stdout.flush()
+            print(
+                f"zoo.fit: process {rank} of the run {how}; all of it stops. Its last checkpoint "
+                "stays: --ckpt_path last continues it.",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+        os._exit(2 if code == 2 else 1)

@@ -1,0 +1,111 @@
+"""Re-runs a card's evaluation and compares: ``python -m zoo.verify infogan_mnist``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from zoo.errors import UserError, exit_on_user_error
+from zoo.judge import PRESETS, data_for, features_for, find_subject, judge, task_for
+from zoo.shelf import available, read_card
+
+__all__ = ["compare_scores", "main", "verify"]
+
+RELATIVE, ABSOLUTE = 5e-3, 2e-3  # what another processor's rounding may change
+
+
+def compare_scores(
+    claimed: Sequence[dict[str, Any]], measured: Sequence[dict[str, Any]]
+) -> list[tuple[str, float | None, float | None, bool]]:
+    """Pairs scores by name.
+
+    Returns:
+        Name, claimed value, measured value, and whether they agree: both missing, or apart by at
+        most the rounding that another processor brings. A score that only one side has disagrees.
+    """
+    sides = [{score["name"]: score["value"] for score in side} for side in (claimed, measured)]
+    rows = []
+    for name in dict.fromkeys([*sides[0], *sides[1]]):
+        first, second = (side.get(name) for side in sides)
+        if name not in sides[0] or name not in sides[1]:
+            agrees = False
+        elif first is None or second is None:
+            agrees = first is second
+        else:
+            agrees = abs(first - second) <= ABSOLUTE + RELATIVE * abs(first)
+        rows.append((name, first, second, agrees))
+    return rows
+
+
+def verify(name: str, preset: str, root: str | None) -> tuple[Table, bool]:
+    """Re-runs the evaluation that a card claims.
+
+    Returns:
+        A table of claimed against measured, and whether all agree.
+
+    Raises:
+        UserError: if the model's files were changed, its data differ, or its card has no such
+            evaluation.
+    """
+    card, _ = read_card(name)
+    claim = card.get("evaluations", {}).get(preset)
+    if claim is None:
+        raise UserError(f"the card of {name} has no evaluation with protocol {preset!r}.")
+    subject = find_subject(name)
+    data = data_for(subject, None, root)
+    features = features_for(data) if claim["features"] else None
+    if claim["features"] and (features is None or features.sha256 != claim["features"]["sha256"]):
+        raise UserError(
+            f"the figures of {name} were computed with another feature network than the shelf's."
+        )
+    for split, expected in claim["data"]["sha256"].items():
+        if data.fingerprint(split) != expected:
+            raise UserError(
+                f"the {split} images of {claim['data']['name']} differ from those that the figures "
+                f"of {name} were computed on."
+            )
+    report = judge(subject, task_for(subject, data, features, preset), preset)
+    rows = compare_scores(claim["scores"], report["scores"])
+    table = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in ("score", "claimed", "measured", ""):
+        table.add_column(column, overflow="fold")
+    for label, first, second, agrees in rows:
+        table.add_row(label, _show(first), _show(second), "ok" if agrees else "DRIFT")
+    return table, all(agrees for *_, agrees in rows)
+
+
+def _show(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; exit code 0 if all agree, 1 on drift, 2 on a wrong request."""
+    parser = argparse.ArgumentParser("zoo.verify", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="published models")
+    parser.add_argument("--all", action="store_true", help="every model on the shelf")
+    parser.add_argument("--protocol", default="quick", choices=sorted(PRESETS))
+    parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
+    options = parser.parse_args(arguments)
+
+    def run() -> int:
+        names = available() if options.all else options.names
+        if not names:
+            raise UserError("which model? Name some, or say --all; python -m zoo.list shows them.")
+        console, good = Console(), True
+        for name in names:
+            table, agrees = verify(name, options.protocol, options.root)
+            console.print(table)
+            good = good and agrees
+        console.print("all figures hold" if good else "figures have drifted")
+        return 0 if good else 1
+
+    return exit_on_user_error("zoo.verify", run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
