@@ -9,7 +9,7 @@ import pytest
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 FLOORS = [
     {"errors", "functional"},
-    {"arguments", "files", "processes", "registry"},
+    {"arguments", "files", "knobs", "processes", "registry"},
     {
         "contracts", "data", "inference", "metrics", "nets", "pictures", "precision", "priors",
         "progress", "training",
@@ -18,6 +18,7 @@ FLOORS = [
     {"recipe", "evaluation", "logs", "runs"},
     {"callbacks", "shelf", "usage"},
     {"engine", "judge"},
+    {"diagnosis"},
     {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare"},
     {"__main__"},
 ]  # fmt: skip

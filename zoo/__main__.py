@@ -16,6 +16,8 @@ VERBS = {
     "sample": "draw images from a published model or a run",
     "list": "show models, recipes and data sets",
     "evaluate": "score a model by every protocol that fits it",
+    "diagnose": "write a report on what a model got wrong, with pictures",
+    "compare": "score several models side by side",
     "verify": "re-run a card's evaluation and compare",
     "publish": "put a run's model on the shelf",
 }

@@ -17,16 +17,24 @@ WORDS = {
     "bool": "true or false",
     "str": "text",
     "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping",
     "NoneType": "null",
 }
 KEY = re.compile(r'Parser key "([^"]+)"')
 EXPECTED = re.compile(
     r"Expected an? <class '(?P<name>\w+)'>"
     r"|Expected a typing\.Literal\[(?P<choices>[^\]]+)\]"
-    r"|Expected a (?P<phrase>tuple with \d+ elements)"
+    r"|Expected a tuple with (?P<count>\d+) elements"
 )
 GIVEN = re.compile(r"(?:Got value|Given value): (.*)")
 DENIED = re.compile(r"Importing '([^']+)' is not allowed")
+NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+# What the report says of every key, whatever was wrong with it.
+ALWAYS = re.compile(
+    r"Parser key|Does not validate|Subtypes|Errors:|Given value|Expected a path but|"
+    r"Expected an? (<class|typing|tuple)|Not a valid subclass|Subclass types|a (class path|dict) "
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,26 +86,39 @@ def in_a_sentence(message: str, cause: BaseException | None = None) -> str:
     inner = user_error_in(cause)
     if inner is not None:
         text = str(inner)
-        return text.replace("--", f"--{key}.", 1) if key and text.startswith("--") else text
+        nested = text.replace("--", f"--{key}.", 1) if text.startswith("--") else f"--{key}: {text}"
+        return nested if key else text
     if denied := DENIED.search(message):
         return (
             f"--{key}: the class {denied[1]!r} is refused: a recipe may only name classes of the "
             "zoo and of Lightning."
         )
-    given = GIVEN.search(message)
-    wanted = list(dict.fromkeys(_wanted(match) for match in EXPECTED.finditer(message)))
-    if key and given and wanted and "class path" not in message:
-        optional = [word for word in wanted if word != "null"] or wanted
-        return f"--{key} must be {' or '.join(optional)}, got {given[1].strip()!r}."
-    lines = [line.strip(" -") for line in message.splitlines() if line.strip(" -:")]
-    told = [line for line in lines if not line.startswith(("Parser key", "Does not", "Subtypes"))]
-    what = " ".join((told or lines)[:2]).rstrip(".")[:250]
+    if unknown := NO_CLASS.search(message):
+        return f"--{key}: there is no class {unknown[1]!r}."
+    lines = [line.strip(" -") for line in message.splitlines()]
+    told = [line for line in lines if line and not ALWAYS.match(line)]
+    given, wanted = GIVEN.search(message), _wanted(message)
+    if key and given and wanted and not told:
+        return f"--{key} must be {wanted}, got {_shown(given[1])}."
+    what = " ".join(told or lines)[:250].rstrip(". ")
     return f"--{key}: {what}." if key else f"{what}."
 
 
-def _wanted(match: re.Match[str]) -> str:
-    if match["name"]:
-        return WORDS.get(match["name"], match["name"])
-    if match["choices"]:
-        return f"one of {match['choices']}"
-    return f"a {match['phrase']}"
+def _wanted(message: str) -> str:
+    """Puts into words all that a report says was expected; null only where nothing else was."""
+    words, choices = [], []
+    for match in EXPECTED.finditer(message):
+        if match["name"]:
+            words.append(WORDS.get(match["name"], match["name"]))
+        elif match["choices"]:
+            choices += match["choices"].replace("'", "").split(", ")
+        else:
+            words.append(f"a list of {match['count']}")
+    words += [f"one of {', '.join(dict.fromkeys(choices))}"] if choices else []
+    return " or ".join([word for word in dict.fromkeys(words) if word != "null"] or words)
+
+
+def _shown(value: str) -> str:
+    """Quotes text, and leaves numbers, lists and mappings as they are."""
+    value = value.strip()
+    return value if value[:1] in "[{" or re.fullmatch(r"[-+.\deE]+", value) else repr(value)

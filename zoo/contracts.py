@@ -160,6 +160,4 @@ def capabilities(model: Any) -> tuple[str, ...]:
 def conditions(model: Any) -> tuple[str, ...]:
     """Names the keyword-only conditions of ``model.sample``, such as ``label``; seed is none."""
     parameters = inspect.signature(model.sample).parameters.values()
-    return tuple(
-        p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed",)
-    )
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("seed",))

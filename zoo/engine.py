@@ -30,13 +30,12 @@ from zoo.callbacks import (
 from zoo.data import ImageData
 from zoo.errors import UserError
 from zoo.precision import automatic_precision
-from zoo.processes import is_first, lost_others
+from zoo.processes import lost_others
 from zoo.runs import RunFolder
 
 __all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
 
 GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
-FIRST_WORD = 1.5  # seconds for which other processes leave the word to the first one
 
 
 @dataclass(frozen=True)
@@ -208,8 +207,6 @@ def train(
             raise UserError(
                 "another process of the run has ended, so this one ends, too."
             ) from None
-        if not is_first():
-            time.sleep(FIRST_WORD)  # if the first process fails, too, it speaks, and ends this one
         together.children.kill()
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None  # Lightning makes an exit of it

@@ -65,7 +65,8 @@ def check_interval(option: str, value: float | Iterable[float], interval: str) -
         above = number >= low if interval[0] == "[" else number > low
         below = number <= high if interval[-1] == "]" else number < high
         if not (above and below):
-            raise UserError(f"{option} must {wanted}, got {number}.")
+            must = "be finite" if math.isinf(number) else wanted
+            raise UserError(f"{option} must {must}, got {number}.")
 
 
 def user_error_in(error: BaseException | None) -> UserError | None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from zoo.arguments import Parser
 from zoo.errors import exit_on_user_error
 from zoo.files import write_json
 from zoo.judge import PRESETS, data_for, features_for, find_subject, judge, task_for
 
-__all__ = ["add_judging_options", "main", "score_table"]
+__all__ = ["add_judging_options", "main", "score_table", "shown"]
 
 
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
@@ -29,28 +32,42 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def shown(score: dict[str, Any]) -> str:
+    """Writes a score's value, or why there is none.
+
+    Example:
+        >>> shown({"value": 0.5}), shown({"value": None, "details": {"status": "infeasible"}})
+        ('0.5000', 'infeasible')
+    """
+    value = score["value"]
+    if value is None or not math.isfinite(value):
+        return score.get("details", {}).get("status", "none")
+    return f"{value:.4f}"
+
+
 def score_table(title: str, scores: Sequence[dict[str, Any]]) -> Table:
     """Lays scores out as a table."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
     for column, justify in (("score", "left"), ("value", "right"), ("unit", "left")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for score in scores:
-        value = score["details"].get("status", "none") if score["value"] is None else ""
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(score["better"], "")
         unit = ", ".join(part for part in (score["unit"], arrow) if part)
-        table.add_row(score["name"], value or f"{score['value']:.4f}", unit)
+        table.add_row(escape(score["name"]), shown(score), unit)
     return table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser("zoo.evaluate", description=__doc__)
+    parser = Parser("zoo.evaluate", __doc__)
     parser.add_argument("model", metavar="NAME_OR_RUN", help="a published model, or a run's folder")
     add_judging_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report here")
-    options = parser.parse_args(arguments)
 
     def run() -> None:
+        options = parser.read(arguments)
         subject = find_subject(options.model)
         data = data_for(subject, options.data, options.root)
         task = task_for(subject, data, features_for(data, options.features), options.protocol)

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,6 +33,8 @@ from zoo.shelf import check_fit, read_checkpoint
 from zoo.usage import OPTIONS, USAGE, describe_command, describe_recipe
 
 __all__ = ["Fit", "main", "run"]
+
+FIRST_WORD = 1.5  # seconds for which other processes leave the word to the first one
 
 set_parsing_settings(
     # The shape of the images comes from the data set as an object, not as arguments.
@@ -155,7 +158,7 @@ class Fit(LightningCLI):
                 announce_children(self.folder.path)
             self._train()
         except UserError:
-            if not hasattr(self, "trainer") or self._checkpoints().batches == 0:
+            if self.trainer is None or self._checkpoints().batches == 0:
                 self.folder.discard()
             raise
 
@@ -276,7 +279,7 @@ class Fit(LightningCLI):
 
 
 def _check_launch(arguments: Sequence[str]) -> None:
-    """Refuses to start several processes from within Python: the trainer would repeat its command."""
+    """Refuses several processes from within Python: the trainer would repeat its command."""
     started_by_others = {"TORCHELASTIC_RUN_ID", "SLURM_PROCID", "LOCAL_RANK"} & os.environ.keys()
     if not started_by_others and sys.argv[-len(arguments) :] != list(arguments):
         raise UserError(
@@ -286,6 +289,7 @@ def _check_launch(arguments: Sequence[str]) -> None:
 
 def _quieten() -> None:
     """Silences what Lightning says to developers; it would bury what the user needs."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are for LightningCLI
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
@@ -296,6 +300,7 @@ def _quieten() -> None:
         ".*isinstance.treespec, LeafSpec.*",
         ".*smaller than the logging interval.*",
         "LightningCLI's args parameter.*",
+        ".*recommended to use .self.log.*sync_dist=True.*",  # all processes log the joint figure
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -348,6 +353,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(given)
         except Stopped as stop:
             return 128 + stop.signum
+        except Exception:
+            if not is_first():  # if the first process fails, too, it speaks, and ends this one
+                time.sleep(FIRST_WORD)
+            raise
         return 0
 
     return exit_on_user_error("zoo.fit", command)

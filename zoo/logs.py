@@ -53,8 +53,14 @@ class MetricsFile(Logger):
         self._dirty = True
         self.flush()
 
-    name = "csv"
-    version = None
+    @property
+    def name(self) -> str:
+        """The format."""
+        return "csv"
+
+    @property
+    def version(self) -> None:
+        """None: there is one file per run."""
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Nothing: the recipe lies beside the file."""
@@ -133,7 +139,7 @@ class Tracker(Logger):
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Nothing: the run was started with the whole recipe."""
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Sends figures; ``step`` as in `MetricsFile`."""
         self.experiment.log(dict(metrics), step=None if step is None else int(step) + 1)
 

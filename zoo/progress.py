@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -20,4 +21,7 @@ def bar(items: Iterable[T], title: str) -> Iterator[T]:
         [1, 2]
     """
     total = len(items) if hasattr(items, "__len__") else None  # type: ignore[arg-type]
+    if not sys.stdout.isatty():  # rich would still end every bar with an empty line
+        yield from items
+        return
     yield from track(items, description=title, total=total, transient=True)

@@ -23,7 +23,12 @@ __all__ = ["main", "publish"]
 
 
 def publish(
-    run: Path, name: str, *, half: bool = True, spread: Sequence[Path] = (), shelf: Path | None = None
+    run: Path,
+    name: str,
+    *,
+    half: bool = True,
+    spread: Sequence[Path] = (),
+    shelf: Path | None = None,
 ) -> Path:
     """Writes weights, scores the very weights that were written, and completes the card.
 
@@ -37,6 +42,7 @@ def publish(
     Returns:
         The model's folder on the shelf.
     """
+    model = load_run(run)
     recipe = read_recipe(RunFolder(run).recipe)
     about = {
         "recipe_name": recipe.get("name"),
@@ -45,7 +51,6 @@ def publish(
         "training": _training(run),
         "seeds": [_seed_scores(folder) for folder in (run, *spread)] if spread else [],
     }
-    model = load_run(run)
     # Scored are the very weights that will be written, rounding and all; the shelf itself changes
     # only when there is a score.
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = publish(options.run, name, half=not options.full, spread=options.seeds)
         print(f"published {name} on {shelf_folder()}")
         for score in json.loads((folder / "card.json").read_text())["scores"]:
-            print(f"  {score['name']:45s} {score['value']:.4f} {score['unit']}")
+            value = "none" if score["value"] is None else f"{score['value']:.4f}"
+            print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
 
     return exit_on_user_error("zoo.publish", run)
 

@@ -106,7 +106,8 @@ def record(module: L.LightningModule, terms: Mapping[str, Tensor], split: str = 
     """
     trainer = module.trainer
     batch = trainer.fit_loop.total_batch_idx
-    due = (batch + 1) % max(1, trainer.log_every_n_steps) == 0 or split != "train"
+    every = max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
+    due = (batch + 1) % every == 0 or split != "train"
     if module.device.type == "cpu" or due or batch % CHECK_EVERY == 0:
         values = torch.stack([term.detach().float() for term in terms.values()])
         if not bool(torch.isfinite(values).all()):
@@ -115,7 +116,8 @@ def record(module: L.LightningModule, terms: Mapping[str, Tensor], split: str = 
             )
             raise NonFinite.of(f"{split}/{name}", value, trainer)
     if due:
-        module.log_dict({f"{split}/{name}": term.detach() for name, term in terms.items()})
+        named = {f"{split}/{name}": term.detach() for name, term in terms.items()}
+        module.log_dict(named, sync_dist=split != "train")
 
 
 def ema_of(network: nn.Module, decay: float) -> AveragedModel:

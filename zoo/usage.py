@@ -70,11 +70,15 @@ def describe_recipe(recipe: dict[str, Any]) -> str:
     parts = [f"usage: {USAGE}", ""]
     for kind, registry in (("model", MODELS), ("data", DATASETS)):
         section = recipe[kind]
-        section = {"class_path": section} if isinstance(section, str) else section
-        cls: type = registry[section["class_path"].rpartition(".")[2]]
+        path, given = (
+            (section, {})
+            if isinstance(section, str)
+            else (section["class_path"], section.get("init_args") or {})
+        )
+        cls: type = registry[path.rpartition(".")[2]]
         first = (inspect.getdoc(cls) or "").partition("\n")[0]
         parts.append(f"{kind}: {cls.__name__}. {first}")
-        parts.append(_arguments(kind, cls, section.get("init_args") or {}))
+        parts.append(_arguments(kind, cls, given))
     parts.append("Options of the run and of the trainer: python -m zoo.fit --help")
     return "\n".join(parts)
 
@@ -86,13 +90,16 @@ def _arguments(kind: str, cls: type, given: dict[str, Any]) -> str:
         if name in LINKED[kind]:
             continue
         value = given.get(name, parameter.default)
-        shown = "" if value is parameter.empty else f" [{_plain(value)}]"
+        shown = "" if value is parameter.empty else f" Here: {_plain(value)}."
         rows[f"--{kind}.{name}"] = f"{texts.get(name, '')}{shown}".strip()
     return _table(rows)
 
 
 def _plain(value: Any) -> str:
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+    """Writes a value as it would be typed."""
+    if isinstance(value, tuple):
+        value = list(value)
+    return "null" if value is None else str(value)
 
 
 def _documented(cls: type) -> dict[str, str]:
@@ -117,7 +124,7 @@ def _table(rows: dict[str, str], width: int = 100) -> str:
             initial_indent=f"  {name:{left}s}",
             subsequent_indent=" " * (left + 2),
             break_on_hyphens=False,
-        )  # fmt: skip
+        )
         for name, text in rows.items()
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from zoo.arguments import Parser
 from zoo.errors import UserError, exit_on_user_error
 from zoo.judge import PRESETS, data_for, features_for, find_subject, judge, task_for
 from zoo.shelf import available, read_card
@@ -75,7 +76,7 @@ def verify(name: str, preset: str, root: str | None) -> tuple[Table, bool]:
     for column in ("score", "claimed", "measured", ""):
         table.add_column(column, overflow="fold")
     for label, first, second, agrees in rows:
-        table.add_row(label, _show(first), _show(second), "ok" if agrees else "DRIFT")
+        table.add_row(escape(label), _show(first), _show(second), "ok" if agrees else "DRIFT")
     return table, all(agrees for *_, agrees in rows)
 
 
@@ -85,14 +86,14 @@ def _show(value: float | None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; exit code 0 if all agree, 1 on drift, 2 on a wrong request."""
-    parser = argparse.ArgumentParser("zoo.verify", description=__doc__)
+    parser = Parser("zoo.verify", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="published models")
     parser.add_argument("--all", action="store_true", help="every model on the shelf")
     parser.add_argument("--protocol", default="quick", choices=sorted(PRESETS))
     parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
-    options = parser.parse_args(arguments)
 
     def run() -> int:
+        options = parser.read(arguments)
         names = available() if options.all else options.names
         if not names:
             raise UserError("which model? Name some, or say --all; python -m zoo.list shows them.")

@@ -168,7 +168,7 @@ class Checkpoints(Checkpoint):
     # ---------------------------------------------------------------- what
 
     def _save(self, trainer: L.Trainer, path: Path, seen: int) -> None:
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
@@ -211,8 +211,9 @@ class _AtomicCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        with replacing(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        # Through a file of Python's own, whose errors say what was wrong, such as a full disk.
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, *_: Any, **__: Any

@@ -39,7 +39,8 @@ class Pictures(L.Callback):
         """Draws when the epoch's turn has come; on the first process only."""
         epoch = trainer.current_epoch + 1
         due = epoch == 1 or epoch % self.every == 0 or epoch == trainer.max_epochs
-        if not due or not trainer.is_global_zero or trainer.fast_dev_run:
+        trial = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if not due or not trainer.is_global_zero or trial:
             return
         for name, sheet in draw(pl_module).items():
             save_png(sheet, self.folder / f"{name}-epoch{epoch:04d}.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -15,7 +16,7 @@ WIDTH = 100  # longest line
 TERMS_ON_BAR = 4
 
 
-def brief_terms(figures: dict[str, float]) -> list[str]:
+def brief_terms(figures: Mapping[str, float | Tensor]) -> list[str]:
     """Writes figures briefly, those of validation first.
 
     Example:

@@ -49,8 +49,9 @@ def score_codes(task: Task) -> list[Score]:
             if role == "test":
                 agreement.update(codes, labels)
     agree = agreement.compute()
+    name = f"code_error[{matching},train->{task.split}]"
     return [
-        Score(f"code_error[{matching},train->{task.split}]", float(error.compute()), "share", "lower"),
+        Score(name, float(error.compute()), "share", "lower"),
         Score(f"nmi[codes,{task.split}]", float(agree["nmi"]), "", "higher"),
         Score(f"ari[codes,{task.split}]", float(agree["ari"]), "", "higher"),
     ]

@@ -18,7 +18,9 @@ __all__ = ["bits_per_dim", "fits_elbo", "fits_log_prob", "importance_bound", "sc
 CHUNK = 50  # importance samples that pass a decoder at once, for each of a batch's images
 
 
-def bits_per_dim(nats: Tensor, dimensions: int, bins: int = 256, measure: str = "counting") -> Tensor:
+def bits_per_dim(
+    nats: Tensor, dimensions: int, bins: int = 256, measure: str = "counting"
+) -> Tensor:
     r"""Converts a log-likelihood to bits per dimension of 8-bit images.
 
     .. math:: \mathrm{bpd} = \frac{-\log p / D + \log s}{\log 2}

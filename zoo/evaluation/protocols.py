@@ -63,6 +63,6 @@ def evaluate(task: Task) -> tuple[list[Score], dict[str, float]]:
     seconds: dict[str, float] = {}
     for name in fitting(task):
         start = time.perf_counter()
-        scores += PROTOCOLS[name].run(task)
+        scores += [score.finite() for score in PROTOCOLS[name].run(task)]
         seconds[name] = round(time.perf_counter() - start, 2)
     return scores, seconds

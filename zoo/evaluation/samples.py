@@ -22,9 +22,18 @@ from zoo.metrics.features import (
 from zoo.metrics.gel import KernelGEL, PerClassKernelGEL
 from zoo.metrics.modes import ClassModes
 
-__all__ = ["Bank", "collect", "fits_samples", "score_samples"]
+__all__ = [
+    "Bank",
+    "Witnesses",
+    "collect",
+    "fits_samples",
+    "knows_classes",
+    "quality",
+    "score_samples",
+    "witnesses_of",
+]
 
-CHUNK = 500  # samples drawn from one seed; a multiple of it is the same samples on any number of ranks
+CHUNK = 500  # samples drawn from one seed, so that any number of ranks draws the same ones
 SEED = 0
 
 
@@ -36,11 +45,13 @@ class Bank:
         features: Shape (N, F).
         labels: Shape (N,): true ones of real images, the network's ones of generated images.
         probabilities: Shape (N, K).
+        images: Generated images as bytes, shape (N, C, H, W), where the task has a memory.
     """
 
     features: Tensor
     labels: Tensor
     probabilities: Tensor
+    images: Tensor | None = None
 
 
 def sample_chunks(task: Task) -> Iterator[Tensor]:
@@ -59,16 +70,29 @@ def collect(task: Task, source: str, limit: int | None = None) -> Bank:
         source: ``"samples"``, or a split of the data set.
         limit: Largest number of images; default the task's.
     """
+    key = (source, limit or task.limit)
+    if task.memory is not None and key in task.memory:
+        return task.memory[key]
+    bank = _collect(task, source, limit or task.limit)
+    if task.memory is not None:
+        task.memory[key] = bank
+    return bank
+
+
+def _collect(task: Task, source: str, limit: int) -> Bank:
     assert task.features is not None
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
+    seen: list[Tensor] = []
     if source == "samples":
         total = -(-task.count // CHUNK)
         chunks = task.progress(_Sized(sample_chunks(task), total), "drawing samples")
         for images in chunks:
             features, probabilities = task.features(images)
             rows.append((features, probabilities.argmax(dim=1), probabilities))
+            if task.memory is not None:
+                seen.append((images.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8))
     else:
-        loader = task.data.loader(source, limit=limit or task.limit)  # type: ignore[arg-type]
+        loader = task.data.loader(source, limit=limit)  # type: ignore[arg-type]
         for batch in task.progress(loader, f"features of {source} images"):
             features, probabilities = task.features(batch.image)
             rows.append((features, batch.label.to(features.device), probabilities))
@@ -76,7 +100,8 @@ def collect(task: Task, source: str, limit: int | None = None) -> Bank:
         width = len(task.features.network.head.weight[0])
         none = torch.zeros(0, width)
         return Bank(none, torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
-    return Bank(*(torch.cat(column) for column in zip(*rows, strict=True)))
+    columns = (torch.cat(column) for column in zip(*rows, strict=True))
+    return Bank(*columns, images=torch.cat(seen) if seen else None)
 
 
 class _Sized:
@@ -97,6 +122,16 @@ def fits_samples(task: Task) -> bool:
     return isinstance(task.model, Samples) and task.features is not None
 
 
+def knows_classes(task: Task) -> bool:
+    """Says whether the feature network names the classes of the data."""
+    classes = task.data.spec.classes
+    return (
+        task.features is not None
+        and classes > 1
+        and len(task.features.network.head.bias) == classes
+    )
+
+
 def score_samples(task: Task) -> list[Score]:
     """Scores quality, coverage, classes and memorisation of ``task.count`` samples."""
     assert task.features is not None
@@ -104,8 +139,8 @@ def score_samples(task: Task) -> list[Score]:
     real = collect(task, task.split)
     train = collect(task, "train")
     tag = f"{task.features.name},{short(task.count)},{task.split}"
-    scores = [*_quality(real, fake, tag)]
-    if task.data.spec.classes > 1 and len(task.features.network.head.bias) == task.data.spec.classes:
+    scores = quality(real, fake, tag)
+    if knows_classes(task):
         scores += _classes(task, real, fake, tag)
         scores += _empirical_likelihood(task, real, fake, train, tag)
     if task.world == 1:  # a picture of the whole, which needs all features in one place
@@ -116,7 +151,8 @@ def score_samples(task: Task) -> list[Score]:
     return scores
 
 
-def _quality(real: Bank, fake: Bank, tag: str) -> list[Score]:
+def quality(real: Bank, fake: Bank, tag: str) -> list[Score]:
+    """Compares two sets of images by distances and neighbours of their features."""
     frechet, near = FrechetDistance(real.features.shape[1]), NeighbourScores()
     subset = min(1000, len(real.features) // 2)
     kernel = KernelDistance(subsets=50, subset_size=max(2, subset))
@@ -160,15 +196,34 @@ def scaled_to_kernel(reference: Tensor) -> float:
     return float(reference.double().square().mean().rsqrt())
 
 
-def _empirical_likelihood(
-    task: Task, real: Bank, fake: Bank, train: Bank, tag: str
-) -> list[Score]:
+@dataclass(frozen=True)
+class Witnesses:
+    """Training images at which kernel moments are compared.
+
+    Args:
+        features: Shape (W, F), scaled.
+        labels: Shape (W,).
+        scale: Factor that all features are scaled by.
+    """
+
+    features: Tensor
+    labels: Tensor
+    scale: float
+
+
+def witnesses_of(task: Task, train: Bank) -> Witnesses:
+    """Chooses the witnesses: the first training images, a tenth as many as there are samples."""
+    count = max(task.data.spec.classes, 1, min(1024, task.count // 10))
+    scale = scaled_to_kernel(train.features)
+    return Witnesses(train.features[:count] * scale, train.labels[:count], scale)
+
+
+def _empirical_likelihood(task: Task, real: Bank, fake: Bank, train: Bank, tag: str) -> list[Score]:
     """Asks which reweighting of the real images has the model's kernel moments."""
     classes = task.data.spec.classes
-    count = max(classes, min(1024, task.count // 10))
-    scale = scaled_to_kernel(train.features)
-    witness, witness_labels = train.features[:count] * scale, train.labels[:count]
-    whole = KernelGEL(witness, num_classes=classes).to(real.features.device)
+    witnesses = witnesses_of(task, train)
+    count, scale = len(witnesses.features), witnesses.scale
+    whole = KernelGEL(witnesses.features, num_classes=classes).to(real.features.device)
     for bank, is_real in ((real, True), (fake, False)):
         whole.update(bank.features * scale, real=is_real, labels=bank.labels if is_real else None)
     result = whole.compute()
@@ -185,18 +240,17 @@ def _empirical_likelihood(
               {"dropped": dropped.nonzero().flatten().tolist()}),
         Score(f"gel_imbalance[{name}]", hellinger(mass.clamp(min=0), share), "", "lower"),
     ]  # fmt: skip
-    return scores + _diversity(task, real, fake, (witness, witness_labels), scale, tag)
+    return scores + _diversity(task, real, fake, witnesses, tag)
 
 
-def _diversity(
-    task: Task, real: Bank, fake: Bank, witnesses: tuple[Tensor, Tensor], scale: float, tag: str
-) -> list[Score]:
+def _diversity(task: Task, real: Bank, fake: Bank, witnesses: Witnesses, tag: str) -> list[Score]:
     classes = task.data.spec.classes
-    if len(witnesses[1].unique()) < classes:
+    if len(witnesses.labels.unique()) < classes:
         return []
-    metric = PerClassKernelGEL(*witnesses, num_classes=classes).to(real.features.device)
+    metric = PerClassKernelGEL(witnesses.features, witnesses.labels, num_classes=classes)
+    metric.to(real.features.device)
     for bank, is_real in ((real, True), (fake, False)):
-        metric.update(bank.features * scale, real=is_real, labels=bank.labels)
+        metric.update(bank.features * witnesses.scale, real=is_real, labels=bank.labels)
     result = metric.compute()
     spread = intra_class_diversity(result.conditional_weights, real.labels, classes)
     ess = [round(v, 4) if v == v else None for v in spread.ess.tolist()]

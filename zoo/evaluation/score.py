@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -20,7 +21,9 @@ T = TypeVar("T")
 class Progress(Protocol):
     """Wraps an iterable to show its progress under a title."""
 
-    def __call__(self, items: Iterable[T], title: str) -> Iterable[T]: ...
+    def __call__(self, items: Iterable[T], title: str) -> Iterable[T]:
+        """Passes the items through."""
+        ...
 
 
 def no_progress(items: Iterable[T], title: str) -> Iterable[T]:
@@ -45,6 +48,19 @@ class Score:
     unit: str = ""
     better: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+
+    def finite(self) -> Score:
+        """Returns the score without a value that is no number; the details then say why.
+
+        Example:
+            >>> Score("worst_class_factor", math.inf).finite()
+            Score(name='worst_class_factor', value=None, unit='', better='', \
+details={'status': 'infinite'})
+        """
+        if self.value is None or math.isfinite(self.value):
+            return self
+        status = "undefined" if math.isnan(self.value) else "infinite"
+        return replace(self, value=None, details={**self.details, "status": status})
 
     def as_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
@@ -98,6 +114,7 @@ class Task:
         importance_samples: Samples of importance-weighted bounds.
         rank: This process, from 0.
         world: Number of processes, each of which does its part.
+        memory: Where banks of features are kept for whoever asks for them again; None keeps none.
     """
 
     model: Any
@@ -109,6 +126,7 @@ class Task:
     importance_samples: int = 5000
     rank: int = 0
     world: int = 1
+    memory: dict[Any, Any] | None = None
 
     @property
     def count(self) -> int:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _TILE = 1024
-_GATHERED = 1 << 22  # numbers gathered at a time when distances are recomputed
+_GATHERED = 1 << 20  # numbers gathered at a time when distances are recomputed
 _SLACK = 32 * torch.finfo(torch.float64).eps  # relative rounding of a squared distance
 
 
@@ -324,14 +324,14 @@ def _keep_nearest(best: tuple[Tensor, Tensor], tile: Tensor, start: int) -> tupl
 
 def _exact_squares(queries: Tensor, bank: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Squared distances from differences to the bank rows named by (N, k), both sorted by them."""
-    k = indices.shape[1]
-    step = max(1, _GATHERED // (k * bank.shape[1]))
-    squares = []
-    for rows, named in zip(queries.split(step), indices.split(step), strict=True):
-        gap = bank[named].to(torch.float64) - rows[:, None]
-        squares.append(gap.square_().sum(2))
-    ordered, order = torch.cat(squares).sort(dim=1)
-    return ordered, indices.gather(1, order)
+    step = max(1, _GATHERED // (indices.shape[1] * bank.shape[1]))
+    squares = bank.new_empty(indices.shape, dtype=torch.float64)
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        gap = bank[indices[rows]].to(torch.float64) - queries[rows, None]
+        squares[rows] = gap.square_().sum(2)
+    squares, order = squares.sort(dim=1)
+    return squares, indices.gather(1, order)
 
 
 def _check_sets(real: Tensor, fake: Tensor, real_k: int, fake_k: int) -> None:

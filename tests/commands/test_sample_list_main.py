@@ -1,0 +1,233 @@
+"""The commands that look at models: sample, list, and the overview."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import zoo.list
+import zoo.sample
+from zoo import __version__
+from zoo.__main__ import VERBS, main
+from zoo.data import DATASETS, ImageSpec
+from zoo.models import MODELS
+from zoo.recipe import recipe_folder
+from zoo.shelf import write_entry
+
+ROOT = Path(__file__).resolve().parents[2]
+CODES = ("category", "continuous1", "continuous2")
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    torch.manual_seed(0)
+    spec = ImageSpec(1, 8, 8, 10)
+    model = MODELS["InfoGAN"](spec, noise_dim=4, width=4, features=8)
+    with torch.no_grad():  # an untrained network answers grey to everything
+        for parameter in model.generator_ema.parameters():
+            parameter.mul_(20.0)
+    root = tmp_path_factory.mktemp("shelf")
+    card = {"recipe": {"data": {"class_path": "zoo.data.Digits"}}}
+    scores = [{"name": "first", "value": None}, {"name": "second", "value": 0.25}]
+    write_entry("tiny", model, {**card, "scores": scores}, shelf=root)
+    return root
+
+
+@pytest.fixture
+def sample(shelf, tmp_path, monkeypatch):
+    """Runs the command and returns the PNG's bytes."""
+    monkeypatch.setenv("ZOO_SHELF", str(shelf))
+    monkeypatch.chdir(tmp_path)
+
+    def sample(line, model="tiny"):
+        assert zoo.sample.main([model, *line.split()]) == 0
+        (png,) = tmp_path.rglob("*.png")
+        content = png.read_bytes()
+        with Image.open(png) as image:
+            size = image.size
+        png.unlink()
+        return content, size
+
+    return sample
+
+
+def pixels(across, down, zoom=7, side=8, gap=2):
+    return across * (side * zoom + gap) + gap, down * (side * zoom + gap) + gap
+
+
+# ------------------------------------------------------------------------- sample
+
+
+def test_samples_repeat_for_a_seed_and_differ_for_another(sample, capsys):
+    first, size = sample("--seed 3")
+    assert size == pixels(8, 8)
+    assert capsys.readouterr().out == "grid.png\n"
+    assert sample("--seed 3")[0] == first
+    assert sample("--seed 4")[0] != first
+    assert sample("")[0] == sample("--seed 0")[0]
+
+
+def test_options_decide_count_and_place(sample):
+    assert sample("--n 5 --out some/where/x.png")[1] == pixels(3, 2)
+
+
+def test_a_label_decides_the_category(sample):
+    pictures = [sample(f"--n 4 --label {label}")[0] for label in range(3)]
+    assert len(set(pictures)) == 3
+    assert sample("--n 4 --label=1")[0] == pictures[1]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_can_be_traversed(sample, code):
+    first, size = sample(f"--traverse {code} --n 3 --steps 10")
+    assert size == pixels(10, 3)
+    assert sample(f"--n 3 --traverse={code}")[0] == first
+    assert sample(f"--n 3 --traverse {code} --seed 1")[0] != first
+
+
+def test_traversing_without_a_code_takes_the_first(sample):
+    assert sample("--traverse")[0] == sample("--traverse category")[0]
+    assert sample("--traverse")[1] == pixels(10, 8)
+
+
+def test_continuous_codes_take_as_many_steps_as_asked(sample):
+    assert sample("--traverse continuous1 --n 2 --steps 4")[1] == pixels(4, 2)
+
+
+def test_interpolation_walks_in_rows(sample):
+    first, size = sample("--interpolate --n 2 --steps 5")
+    assert size == pixels(5, 2)
+    assert sample("--interpolate --n 2 --steps 5")[0] == first
+    assert sample("--interpolate --n 2 --steps 5 --seed 1")[0] != first
+
+
+def test_a_run_is_sampled_like_a_published_model(sample, shelf, tmp_path):
+    run = tmp_path / "runs" / "tiny" / "2030-01-02_03-04-05"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "recipe.yaml").write_text(
+        "model: {class_path: InfoGAN, init_args: {noise_dim: 4, width: 4, features: 8}}\n"
+        "data: {class_path: Digits}\n"
+    )
+    spec = '{"channels": 1, "height": 8, "width": 8, "classes": 10}'
+    (run / "environment.json").write_text(f'{{"spec": {spec}}}')
+    model = zoo.load("tiny")
+    torch.save({"state_dict": model.state_dict()}, run / "checkpoints" / "last.ckpt")
+    assert sample("--seed 5", model=str(run)) == sample("--seed 5")
+    shutil.rmtree(run)
+
+
+def test_help_shows_the_conditions_of_a_model(shelf, monkeypatch, capsys):
+    monkeypatch.setenv("ZOO_SHELF", str(shelf))
+    assert zoo.sample.main(["tiny", "--help"]) == 0
+    assert "--label" in capsys.readouterr().out
+    assert zoo.sample.main(["-h"]) == 0
+    out = capsys.readouterr().out
+    assert "--traverse" in out and "--label LABEL" not in out
+
+
+# ------------------------------------------------------------------------- list
+
+
+def listed(shelf, monkeypatch, capsys, width=200):
+    monkeypatch.setenv("ZOO_SHELF", str(shelf))
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert zoo.list.main([]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def test_the_list_names_everything_there_is(shelf, monkeypatch, capsys):
+    out = listed(shelf, monkeypatch, capsys)
+    recipes = [path.stem for path in recipe_folder().glob("*.yaml")]
+    for name in ("tiny", *MODELS, *DATASETS, *recipes):
+        assert name in out
+    line = next(line for line in out.splitlines() if line.startswith("tiny"))
+    assert line.split()[:3] == ["tiny", "InfoGAN", "Digits"] and "second 0.2500" in line
+    line = next(line for line in out.splitlines() if line.startswith("InfoGAN"))
+    assert "sample" in line and "traverse" in line and "classify" in line
+
+
+def test_one_damaged_entry_does_not_hide_the_others(shelf, monkeypatch, capsys, tmp_path):
+    copy = tmp_path / "shelf"
+    shutil.copytree(shelf, copy)
+    (copy / "broken").mkdir()
+    (copy / "broken" / "card.json").write_text("{}")
+    out = listed(copy, monkeypatch, capsys)
+    assert "unusable" in out and "second 0.2500" in out
+
+
+def test_one_broken_recipe_does_not_hide_the_others(shelf, monkeypatch, capsys, tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "broken.yaml").write_text("model: [\n")
+    (tmp_path / "recipes" / "short.yaml").write_text("model: InfoGAN\ndata: MNIST\n")
+    monkeypatch.chdir(tmp_path)
+    out = listed(shelf, monkeypatch, capsys)
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "unusable" in lines["broken"] and lines["short"].split()[1:] == ["InfoGAN", "MNIST"]
+
+
+def test_an_empty_shelf_is_a_list_without_models(monkeypatch, capsys, tmp_path):
+    assert "Families" in listed(tmp_path, monkeypatch, capsys)
+
+
+# ------------------------------------------------------------------------- the overview
+
+
+@pytest.mark.parametrize("line", [[], ["-h"], ["--help"]])
+def test_the_overview_names_every_verb_and_what_to_try(line, capsys):
+    assert main(line) == 0
+    out = capsys.readouterr().out
+    assert all(f"zoo.{verb} " in out for verb in VERBS)
+    assert out.count("python -m zoo.", out.index("Try next")) == 3
+
+
+def test_the_version_is_the_projects(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+    tomllib = pytest.importorskip("tomllib")  # part of Python from 3.11 on
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__
+    assert project["scripts"]["zoo"] == "zoo.__main__:main"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_helps_by_itself_and_through_the_console_script(verb, capsys):
+    helps = []
+    for call in (importlib.import_module(f"zoo.{verb}").main, lambda line: main([verb, *line])):
+        try:
+            code = call(["--help"])
+        except SystemExit as end:
+            code = end.code
+        assert code in (0, None)
+        helps.append(capsys.readouterr().out)
+    assert helps[0] == helps[1] and "usage" in helps[0].lower()
+
+
+def test_the_console_script_hands_arguments_and_code_on(shelf, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("ZOO_SHELF", str(shelf))
+    out = tmp_path / "x.png"
+    assert main(["sample", "tiny", "--n", "1", "--out", str(out)]) == 0
+    assert out.is_file()
+    assert main(["sample", "tiny", "--n", "0"]) == 2
+    assert main(["fit", "no_such_recipe"]) == 2
+    assert "zoo.fit: recipe 'no_such_recipe' does not exist" in capsys.readouterr().err
+
+
+def test_the_package_is_a_command_and_imports_no_torch_for_it():
+    code = (
+        "import sys, runpy; sys.argv = ['zoo']\n"
+        "try: runpy.run_module('zoo', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("zoo ")

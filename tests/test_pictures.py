@@ -1,0 +1,64 @@
+"""Grids show every image where it belongs, and PNGs hold what was drawn."""
+
+import pytest
+import torch
+from PIL import Image
+
+from zoo.errors import UserError
+from zoo.pictures import SMALLEST_SIDE, grid, save_png
+
+
+def test_images_lie_row_by_row_with_gaps_of_grey():
+    images = torch.arange(6.0).div(5)[:, None, None, None].expand(6, 1, 64, 64)
+    sheet = grid(images, columns=3, gap=2)
+    assert sheet.shape == (3, 2 + 2 * 66, 2 + 3 * 66)
+    for index in range(6):
+        row, column = divmod(index, 3)
+        top, left = 2 + 66 * row, 2 + 66 * column
+        torch.testing.assert_close(
+            sheet[:, top : top + 64, left : left + 64], torch.full((3, 64, 64), index / 5)
+        )
+    assert (sheet[:, :2] == 0.5).all() and (sheet[:, :, -2:] == 0.5).all()
+
+
+def test_rows_of_steps_stay_rows():
+    images = torch.zeros(2, 5, 1, 64, 64)
+    images[1] = 1.0
+    sheet = grid(images, gap=0)
+    assert sheet.shape == (3, 128, 320)
+    assert (sheet[:, :64] == 0).all() and (sheet[:, 64:] == 1).all()
+
+
+def test_places_without_an_image_are_grey():
+    sheet = grid(torch.ones(3, 1, 64, 64), gap=0)
+    assert sheet.shape == (3, 128, 128)
+    assert (sheet[:, 64:, 64:] == 0.5).all() and (sheet[:, 64:, :64] == 1).all()
+
+
+@pytest.mark.parametrize(("side", "zoom"), [(8, 7), (28, 2), (32, 2), (64, 1), (128, 1)])
+def test_small_images_are_enlarged_by_whole_factors(side, zoom):
+    image = torch.rand(1, 1, side, side)
+    sheet = grid(image, gap=0)
+    assert sheet.shape[-1] == side * zoom >= SMALLEST_SIDE
+    torch.testing.assert_close(sheet[:1, ::zoom, ::zoom], image[0], rtol=0, atol=0)
+
+
+def test_colours_stay_and_values_are_cut_to_the_range():
+    image = torch.tensor([-1.0, 0.25, 2.0])[None, :, None, None].expand(1, 3, 64, 64)
+    sheet = grid(image, gap=0)
+    assert sheet[:, 0, 0].tolist() == [0.0, 0.25, 1.0]
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (0, 5, 1, 8, 8), (5, 0, 1, 8, 8)])
+def test_no_images_are_refused(shape):
+    with pytest.raises(UserError, match="no images"):
+        grid(torch.zeros(shape))
+
+
+def test_a_png_holds_the_rounded_pixels(tmp_path):
+    image = torch.rand(3, 5, 7)
+    save_png(image, tmp_path / "a" / "x.png")
+    with Image.open(tmp_path / "a" / "x.png") as read:
+        assert read.format == "PNG" and read.size == (7, 5) and read.mode == "RGB"
+        assert read.getpixel((6, 4)) == tuple((image[:, 4, 6] * 255).round().int().tolist())
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["x.png"]

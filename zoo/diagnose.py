@@ -1,0 +1,57 @@
+"""Writes a report on a model: ``python -m zoo.diagnose infogan_mnist --out report.html``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from zoo.arguments import Parser
+from zoo.diagnosis import advise, open_case, page, summary
+from zoo.errors import UserError, exit_on_user_error
+from zoo.evaluate import add_judging_options
+from zoo.evaluation import fitting
+from zoo.files import write_text
+from zoo.judge import data_for, features_for, find_subject, judge, task_for
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = Parser(
+        "zoo.diagnose",
+        "Writes one HTML file on what a model got wrong, with pictures; it needs no network.",
+    )
+    parser.add_argument("model", metavar="NAME_OR_RUN", help="a published model, or a run's folder")
+    add_judging_options(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("report.html"), help="default: report.html"
+    )
+
+    def run() -> None:
+        options = parser.read(arguments)
+        if options.out.suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"--out must end in .html, got {options.out}.")
+        subject = find_subject(options.model)
+        data = data_for(subject, options.data, options.root)
+        features = features_for(data, options.features)
+        # With a memory, so that the images behind the scores are those that were scored.
+        task = replace(task_for(subject, data, features, options.protocol), memory={})
+        scored = judge(subject, task, options.protocol)["scores"] if fitting(task) else []
+        case = open_case(subject, task, options.protocol, scored)
+        write_text(options.out, page(case))
+        evidence = case.evidence
+        console = Console()
+        console.print(escape(summary(evidence, advise(evidence))), highlight=False)
+        console.print(escape(str(options.out)), highlight=False, soft_wrap=True)
+
+    return exit_on_user_error("zoo.diagnose", run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

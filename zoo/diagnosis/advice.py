@@ -1,0 +1,404 @@
+"""From scores to words: what is wrong with a model, and which knob to turn.
+
+Plain rules on plain numbers, so that each can be tested. A rule speaks when a figure is worse
+than chance and than what real images would get, and says nothing otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+
+from zoo.knobs import turn
+
+__all__ = ["Advice", "Evidence", "advise", "summary"]
+
+FEW = 1000  # images below which the caution about small counts is printed
+SIGMAS = 3.0  # standard errors beyond which a share of a class is not chance
+UNEVEN = 1.5  # factor of a class's share that is worth a word
+RARE = 0.25  # share of the share that it should have, below which a class counts as lost
+BEHIND = 0.15  # what precision or recall may lack to that of real images
+COPIES = -5.0  # memorisation z
+KEPT = 0.5  # GEL mass ratio that contradicts a classifier which finds nothing of a class
+VARIETY = 0.5  # effective share of a class's images
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The figures that the rules read.
+
+    Args:
+        scores: The judge's scores as plain values.
+        reference: The same scores of real images in the place of samples, by short name.
+        fake_share: Share of each class among the samples, empty if unknown.
+        real_share: The same among real images.
+        samples: Number of samples looked at.
+        images: Number of real images looked at.
+        arguments: The model's constructor arguments.
+        implicit: Whether the model samples without having a likelihood, as GANs do.
+        features: Whether a feature network was at hand.
+        health: What was said while training.
+    """
+
+    scores: Sequence[Mapping[str, Any]]
+    reference: Mapping[str, float] = field(default_factory=dict)
+    fake_share: Sequence[float] = ()
+    real_share: Sequence[float] = ()
+    samples: int = 0
+    images: int = 0
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    implicit: bool = False
+    features: bool = True
+    health: Sequence[str] = ()
+
+    def find(self, name: str) -> Mapping[str, Any] | None:
+        """Returns the first score of that short name."""
+        return next((s for s in self.scores if s["name"].partition("[")[0] == name), None)
+
+    def value(self, name: str) -> float | None:
+        """Returns its value, None if there is none."""
+        score = self.find(name)
+        return None if score is None else score["value"]
+
+    def details(self, name: str) -> Mapping[str, Any]:
+        """Returns its details."""
+        score = self.find(name)
+        return {} if score is None else score.get("details", {})
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One finding.
+
+    Args:
+        level: ``serious``, ``notable`` or ``good``.
+        title: In a few words.
+        what: What the figures say.
+        tip: What to try; empty if nothing is wrong.
+    """
+
+    level: str
+    title: str
+    what: str
+    tip: str = ""
+
+
+def advise(evidence: Evidence) -> list[Advice]:
+    """Applies all rules; the most serious findings come first."""
+    rules = (_health, _classes, _quality, _diversity, _copies, _codes, _bounds)
+    found = [advice for rule in rules for advice in rule(evidence)]
+    order = ("serious", "notable", "good")
+    found.sort(key=lambda advice: order.index(advice.level))
+    first: dict[str, str] = {}
+    for number, advice in enumerate(found):
+        if advice.tip and first.setdefault(advice.tip, advice.title) != advice.title:
+            found[number] = replace(advice, tip=f"As for {first[advice.tip]}.")
+    return found
+
+
+def summary(evidence: Evidence, found: Sequence[Advice]) -> str:
+    """Says in a sentence or two how the model stands, and on how much that rests."""
+    wrong = [advice for advice in found if advice.level != "good"]
+    serious = [advice for advice in wrong if advice.level == "serious"]
+    if not evidence.scores:
+        text = "Nothing could be scored."
+    elif serious:
+        text = f"What stands out: {_joined([advice.title for advice in serious])}."
+        rest = len(wrong) - len(serious)
+        if rest:
+            text += f" {_count(rest)} smaller {'thing is' if rest == 1 else 'things are'} below."
+    elif wrong:
+        text = f"Nothing serious; worth a look: {_joined([advice.title for advice in wrong])}."
+    else:
+        text = "Nothing stands out in the figures that could be computed."
+    if not evidence.features:
+        text += (
+            " There is no feature network for these images, so neither quality nor variety of the "
+            "samples was measured: look at the pictures."
+        )
+    elif 0 < evidence.images < FEW:
+        text += (
+            f" All this rests on only {evidence.images} real images; small differences are chance."
+        )
+    return text
+
+
+# ---------------------------------------------------------------- rules
+
+
+def _health(e: Evidence) -> list[Advice]:
+    found = []
+    for text in e.health:
+        what, _, tip = text.partition(" Try: ")
+        tip = f"{tip[:1].upper()}{tip[1:]}"
+        found.append(Advice("notable", "a warning while training", what, tip))
+    return found
+
+
+def _classes(e: Evidence) -> list[Advice]:
+    lost, rare, frequent = _unlike(e)
+    dropped = [int(k) for k in e.details("gel_dropped").get("dropped", [])]
+    ratio = e.details("gel_divergence").get("mass_ratio") or []
+    # Where GEL gives a class its due, something like it is made, whatever the classifier calls it.
+    doubtful = [k for k in lost if k < len(ratio) and ratio[k] > KEPT]
+    missing = sorted({*lost, *dropped} - {*doubtful})
+    found = []
+    if missing:
+        why = _why_missing(e, [k for k in lost if k in missing], dropped)
+        found.append(
+            Advice("serious", f"{_named(missing)} {_are(missing)} missing", why, _modes_tip(e))
+        )
+    if doubtful:
+        found.append(
+            Advice(
+                "notable",
+                f"hardly any {_named(doubtful)}",
+                _why_doubtful(e, doubtful, ratio),
+                _modes_tip(e),
+            )
+        )
+    rare = [k for k in rare if k not in missing]
+    frequent = [k for k in frequent if k not in missing]
+    if rare or frequent:
+        parts = [_share_of(e, rare, "too rare")] if rare else []
+        parts += [_share_of(e, frequent, "too frequent")] if frequent else []
+        what = f"{'; '.join(parts)}."
+        title = "an imbalance between classes"
+        found.append(Advice("notable", title, f"{what[0].upper()}{what[1:]}", _modes_tip(e)))
+    return found
+
+
+def _unlike(e: Evidence) -> tuple[list[int], list[int], list[int]]:
+    """Names classes that are lost, rare and frequent beyond what chance explains."""
+    lost, rare, frequent = [], [], []
+    for k, (fake, real) in enumerate(zip(e.fake_share, e.real_share, strict=True)):
+        if real == 0 or not e.samples or not e.images:
+            continue
+        error = math.sqrt(real * (1 - real) * (1 / e.samples + 1 / e.images))
+        if abs(fake - real) <= SIGMAS * error:
+            continue
+        if fake < RARE * real:
+            lost.append(k)
+        elif fake < real / UNEVEN:
+            rare.append(k)
+        elif fake > real * UNEVEN:
+            frequent.append(k)
+    return lost, rare, frequent
+
+
+def _why_missing(e: Evidence, lost: Sequence[int], dropped: Sequence[int]) -> str:
+    texts = []
+    if lost:
+        texts.append(
+            f"The classifier finds hardly any sample of {_named(lost)} ({_shares(e, lost)})."
+        )
+    if dropped:
+        texts.append(
+            f"Kernel GEL gives the real images of {_named(dropped)} almost no weight when it makes "
+            "the real images look like the samples."
+        )
+    if dropped and e.fake_share and not set(dropped) <= set(lost):
+        unsure = [k for k in dropped if k not in lost]
+        texts.append(
+            f"The classifier does see samples of {_named(unsure)}: they bear the class but not "
+            "the look of its real images."
+        )
+    return " ".join(texts)
+
+
+def _why_doubtful(e: Evidence, classes: Sequence[int], ratio: Sequence[float]) -> str:
+    kept = ", ".join(f"{ratio[k]:.2f}" for k in classes)
+    return (
+        f"The classifier calls hardly any sample {_named(classes)} ({_shares(e, classes)}), yet "
+        f"kernel GEL gives their real images {kept} of their due weight: samples close to them "
+        "exist, perhaps so odd that the classifier gives them another name."
+    )
+
+
+def _shares(e: Evidence, classes: Sequence[int]) -> str:
+    return ", ".join(f"{e.fake_share[k]:.1%} instead of {e.real_share[k]:.1%}" for k in classes)
+
+
+def _share_of(e: Evidence, classes: Sequence[int], how: str) -> str:
+    return f"{_named(classes)} {_are(classes)} {how} ({_shares(e, classes)})"
+
+
+def _modes_tip(e: Evidence) -> str:
+    if not e.implicit:
+        return "Train longer, and with a larger latent space or network; then look again."
+    wishes = turn(
+        e.arguments, ("lower", "lr_generator"), ("raise", "dropout"), ("raise", "jitter"),
+        ("raise", "gp_weight"),
+    )  # fmt: skip
+    more = f" If it stays so, {wishes}, or enlarge --data.batch_size." if wishes else ""
+    return (
+        f"Train longer first: adversarial models find some classes late.{more} Runs with other "
+        "seeds differ, too."
+    )
+
+
+def _quality(e: Evidence) -> list[Advice]:
+    precision, recall = e.value("precision"), e.value("recall")
+    if precision is None or recall is None:
+        return []
+    best = {name: e.reference.get(name, 0.8) for name in ("precision", "recall")}
+    weak = {"precision": best["precision"] - precision, "recall": best["recall"] - recall}
+    figures = (
+        f"precision {precision:.2f} (real images: {best['precision']:.2f}), "
+        f"recall {recall:.2f} (real images: {best['recall']:.2f})"
+    )
+    infeasible = e.details("gel_divergence").get("status") == "infeasible"
+    beyond = (
+        " No reweighting of the real images has the samples' kernel moments: part of what the "
+        "model makes lies outside of what the data contain."
+        if infeasible
+        else ""
+    )
+    off = {name for name, lack in weak.items() if lack > BEHIND}
+    if off == {"precision", "recall"}:
+        level = "serious" if max(weak.values()) > 2 * BEHIND else "notable"
+        title = "samples that are neither believable nor varied enough"
+        if weak["recall"] > 2 * weak["precision"]:
+            title = "samples of too little variety, some of them not believable"
+        elif weak["precision"] > 2 * weak["recall"]:
+            title = "samples that are not believable, and of less variety than the data"
+        tip = "Train longer or use a wider network: both lacks at once mean it has not learned yet."
+    elif off == {"precision"}:
+        level = "serious" if weak["precision"] > 2 * BEHIND else "notable"
+        title = "samples that are not believable"
+        tip = (
+            "The model reaches all kinds of images but not their look: a wider network or longer "
+            "training, or for sharper samples of models with a latent code, a smaller one."
+        )
+    elif off == {"recall"}:
+        level = "serious" if weak["recall"] > 2 * BEHIND else "notable"
+        title = "believable samples of too little variety"
+        tip = f"What it makes is good, but it repeats itself. {_modes_tip(e)}"
+    elif infeasible:
+        return [Advice("notable", "samples outside of the data", beyond.strip(), _modes_tip(e))]
+    else:
+        return [Advice("good", "quality and variety near those of real images", _upper(figures))]
+    return [Advice(level, title, f"{_upper(figures)}.{beyond}", tip)]
+
+
+def _diversity(e: Evidence) -> list[Advice]:
+    """Reads the effective share of each class's images; None stands for a class without any."""
+    spread = e.details("gel_diversity").get("ess", [])
+    known = {k: float(v) for k, v in enumerate(spread) if v is not None}
+    if not known:
+        return []
+    middle = median(known.values())
+    low = [k for k, v in known.items() if v < VARIETY and v < 0.6 * middle]
+    if not low:
+        return []
+    shares = ", ".join(f"{known[k]:.0%}" for k in low)
+    return [
+        Advice(
+            "notable",
+            f"little variety within {_named(low)}",
+            f"The samples of {_named(low)} are as varied as {shares} of the class's real images; "
+            f"the typical class here reaches {middle:.0%}.",
+            _modes_tip(e),
+        )
+    ]
+
+
+def _copies(e: Evidence) -> list[Advice]:
+    z, details = e.value("memorisation_z"), e.details("memorisation_z")
+    if z is None:
+        return []
+    closer = details.get("closer")
+    pairs = "" if closer is None else f", and is the closer one in {closer:.0%} of all pairs"
+    if z < COPIES:
+        return [
+            Advice(
+                "serious",
+                "copies of training images",
+                f"A sample lies nearer to a training image than an unseen real image does "
+                f"(z = {z:.1f}){pairs}. Look at the pairs below.",
+                "Train for a shorter time, use a smaller network or more data, and choose the "
+                "checkpoint by a score on validation images.",
+            )
+        ]
+    if z < 0.6 * COPIES:
+        return [
+            Advice(
+                "notable",
+                "a hint of copying",
+                f"Samples lie a little nearer to training images than unseen real images do "
+                f"(z = {z:.1f}){pairs}.",
+                "Look at the pairs below; judge more samples with --protocol full.",
+            )
+        ]
+    return [Advice("good", "no sign of copying", f"Memorisation z = {z:.1f}.")]
+
+
+def _codes(e: Evidence) -> list[Advice]:
+    error = e.value("code_error")
+    if error is None:
+        return []
+    what = f"The inferred code, which never saw a label, is the wrong class for {error:.1%}."
+    if error <= 0.1:
+        return [Advice("good", "codes that follow the classes", what)]
+    wishes = turn(
+        e.arguments, ("raise", "categorical_weight"), ("raise", "jitter"), ("raise", "dropout"),
+        ("raise", "categories"),
+    )  # fmt: skip
+    tip = (
+        "Train longer, and try other seeds: which classes share a code is decided early."
+        + (f" Then {wishes}." if wishes else "")
+    )  # fmt: skip
+    title = "codes that do not follow the classes"
+    return [Advice("serious" if error > 0.4 else "notable", title, what, tip)]
+
+
+def _bounds(e: Evidence) -> list[Advice]:
+    """Compares the bound from one sample with the one from many."""
+    elbo = e.value("elbo")
+    weighted = (s for s in e.scores if s["name"].startswith("nll[") and ",is" in s["name"])
+    nll = next((score["value"] for score in weighted), None)
+    if elbo is None or nll is None or -elbo - nll < 0.1 * abs(nll):
+        return []
+    return [
+        Advice(
+            "notable",
+            "a loose bound",
+            f"One latent sample gives {-elbo:.1f} nats, many give {nll:.1f}: the encoder's "
+            "posterior is far from the true one.",
+            "A wider encoder, or a richer posterior; report the importance-weighted figure.",
+        )
+    ]
+
+
+# ---------------------------------------------------------------- words
+
+
+def _named(classes: Sequence[int]) -> str:
+    """Names classes.
+
+    Example:
+        >>> _named([3, 7])
+        'classes 3 and 7'
+    """
+    word = "class" if len(classes) == 1 else "classes"
+    return f"{word} {_joined([str(k) for k in classes])}"
+
+
+def _are(classes: Sequence[int]) -> str:
+    return "is" if len(classes) == 1 else "are"
+
+
+def _joined(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _count(number: int) -> str:
+    words = ("No", "One", "Two", "Three", "Four", "Five", "Six")
+    return words[number] if number < len(words) else str(number)
+
+
+def _upper(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

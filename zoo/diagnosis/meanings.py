@@ -1,0 +1,47 @@
+"""What each score means, in a sentence for somebody who has never met it."""
+
+from __future__ import annotations
+
+__all__ = ["MEANINGS", "meaning"]
+
+MEANINGS = {
+    "error": "Share of images that the classifier names wrongly.",
+    "code_error": "Share of images whose inferred code is the wrong class, after giving each code "
+    "the class that fits best. The model itself never saw a label.",
+    "nmi": "How much the inferred codes and the true classes tell about each other: 0 nothing, "
+    "1 everything.",
+    "ari": "How often code and class agree on which images belong together: 0 as by chance, "
+    "1 always.",
+    "nll": "Surprise at an unseen image, in nats per image.",
+    "bpd": "Surprise at an unseen image per number in it, in bits; 8 is pure noise.",
+    "elbo": "A lower bound on the log-probability of an unseen image, from one latent sample.",
+    "fid": "Distance between the clouds of generated and of real features, as Gaussians: 0 if "
+    "mean and spread agree.",
+    "kid": "The same question without assuming a shape of the clouds; about 0 for a perfect model.",
+    "precision": "Share of generated images that lie among real ones: are they believable?",
+    "recall": "Share of real images that lie among generated ones: is everything covered?",
+    "density": "How densely real images surround the generated ones; about 1 for a perfect model.",
+    "coverage": "Share of real images that have a generated one close by.",
+    "inception_style": "High if each image is surely of one class and the classes are even; at "
+    "most the number of classes.",
+    "worst_class_factor": "By what factor the worst class is too frequent or too rare; 1 is right.",
+    "class_variation": "Share of samples that would have to change class to match the data.",
+    "gel_divergence": "How far the real images must be reweighted to look like the samples; "
+    "infeasible if no reweighting can do it.",
+    "gel_dropped": "Number of classes that this reweighting nearly silences.",
+    "gel_imbalance": "How uneven it makes the classes: 0 even as in the data, 1 nothing in common.",
+    "gel_diversity": "Of the least varied class: the share of its real images that the model's "
+    "variety amounts to.",
+    "memorisation_z": "Whether samples lie closer to training images than unseen real images do: "
+    "about 0 if not, below -5 if images are copied; large values mean far away from both.",
+}
+
+
+def meaning(name: str) -> str:
+    """Explains a score; returns an empty text for one that is not known here.
+
+    Example:
+        >>> meaning("gel_dropped[kernel-et,36w,digits-features,360,test]")
+        'Number of classes that this reweighting nearly silences.'
+    """
+    return MEANINGS.get(name.partition("[")[0], "")

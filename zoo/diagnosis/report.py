@@ -1,0 +1,372 @@
+"""The page, section by section; those that do not fit the model are left out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts import Interpolates, Reconstructs, Samples, Traverses
+from zoo.diagnosis.advice import RARE, advise, summary
+from zoo.diagnosis.case import Case
+from zoo.diagnosis.curves import curve_svg, read_curves
+from zoo.diagnosis.html import bar, document, figure, prose, section, table, text
+from zoo.diagnosis.meanings import meaning
+from zoo.functional.gel_metrics import extreme_samples
+from zoo.pictures import grid
+
+__all__ = ["page"]
+
+SEED = 0
+SHOWN = 64  # images of a sheet
+EXTREMES = 12
+PAIRS = 8
+CODES = 6  # traversals; further codes are only named
+CURVES = 24
+
+
+def page(case: Case) -> str:
+    """Writes the report as one HTML page that needs no network."""
+    parts = (
+        _head(case), _verdict(case), _samples(case), _scores(case), _classes(case),
+        _uncovered(case), _spurious(case), _neighbours(case), _traversals(case),
+        _reconstructions(case), _walks(case), _curves(case), _notes(case),
+    )  # fmt: skip
+    title = f"Diagnosis of {case.title}"
+    return document(title, "\n".join(part for part in parts if part))
+
+
+# ---------------------------------------------------------------- what and how
+
+
+def _head(case: Case) -> str:
+    data, task = case.task.data, case.task
+    facts = {
+        "Model": f"{type(case.model).__name__}, weights {_brief(case.subject.weights_sha256)}",
+        "Data": f"{type(data).__name__}, {task.split} images, "
+        f"{_brief(data.fingerprint(task.split))}",  # type: ignore[arg-type]
+        "Looked at": f"{task.count:,} real images"
+        + (f", {len(case.fake.features):,} samples" if case.fake else "")
+        + f" (protocol {case.preset}, seed {SEED})",
+        "Seen through": f"{task.features.name}, {_brief(task.features.sha256)}"
+        if task.features
+        else "no feature network",
+    }
+    rows = "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in facts.items())
+    return f"<header>\n<h1>Diagnosis of {text(case.title)}</h1>\n<dl>{rows}</dl>\n</header>"
+
+
+def _brief(digest: str) -> str:
+    return f"sha256 {digest[:10]}…" if digest else "of unknown hash"
+
+
+def _verdict(case: Case) -> str:
+    evidence = case.evidence
+    found = advise(evidence)
+    boxes = [
+        f'<div class="finding {advice.level}"><h3>{text(_upper(advice.title))}</h3>'
+        f"<p>{prose(advice.what)}</p>"
+        + (f"<p><strong>To try:</strong> {prose(advice.tip)}</p>" if advice.tip else "")
+        + "</div>"
+        for advice in found
+    ]
+    lead = f'<p class="lead">{text(summary(evidence, found))}</p>'
+    return section("What is wrong, and what to try", lead, *boxes)
+
+
+def _samples(case: Case) -> str:
+    if not isinstance(case.model, Samples):
+        return ""
+    count = min(SHOWN, case.task.count)
+    name = type(case.task.data).__name__
+    real = grid(case.images(case.task.split, torch.arange(count)))
+    if case.fake is not None:
+        fake = case.generated(torch.arange(min(SHOWN, len(case.fake.features))))
+    else:
+        fake = case.model.sample(SHOWN, seed=SEED)
+    figures = figure(
+        grid(fake), f"{len(fake)} generated images in a grid",
+        f"{len(fake)} samples, the first ones drawn, none chosen",
+    ) + figure(
+        real, f"{count} real images of {name} in a grid",
+        f"The first {count} {case.task.split} images of {name}",
+    )  # fmt: skip
+    return section("Samples beside data", f'<div class="beside">{figures}</div>')
+
+
+def _scores(case: Case) -> str:
+    if not case.scores:
+        return ""
+    head, rows = ["Score", "Value", "Unit", "Better", "What it means"], []
+    if case.reference:
+        head.insert(2, "Real images")
+    for score in case.scores:
+        short, _, protocol = score["name"].partition("[")
+        value = score["value"]
+        shown = score["details"].get("status", "none") if value is None else f"{value:.4g}"
+        row = [
+            f"{text(short.replace('_', ' '))}<code>{text(protocol.rstrip(']'))}</code>",
+            text(shown),
+            text(score["unit"] or "-"),
+            text(score["better"] or "-"),
+            f'<span class="meaning">{text(meaning(score["name"]))}</span>',
+        ]
+        if case.reference:
+            best = case.reference.get(short)
+            row.insert(2, "" if best is None else f"{best:.4g}")
+        rows.append(row)
+    about = (
+        "<p>“Real images” is what as many training images score in the place of the samples: "
+        "the figure to hope for, since few images give no perfect score even if all is well.</p>"
+        if case.reference
+        else ""
+    )
+    numbers = (1, 2) if case.reference else (1,)
+    return section("Scores", about, table(head, rows, kind="scores", numbers=numbers))
+
+
+# ---------------------------------------------------------------- classes
+
+
+def _classes(case: Case) -> str:
+    if case.shares is None:
+        return ""
+    fake, real = case.shares
+    details = case.evidence.details
+    ratio = details("gel_divergence").get("mass_ratio")
+    dropped = set(details("gel_dropped").get("dropped", []))
+    ess = details("gel_diversity").get("ess")
+    head = ["Class", "Share of samples", "Share of data"]
+    head += ["GEL mass, 1 is right"] if ratio else []
+    head += ["Variety"] if ess else []
+    most = max(max(fake), max(real), 1e-9)
+    rows = []
+    for k, (own, due) in enumerate(zip(fake, real, strict=True)):
+        bad = k in dropped or own < RARE * due
+        row = [
+            f"{k}" + (' <span class="flag">missing</span>' if bad else ""),
+            _cell(bar(own, most, due), f"{own:.1%}", bad),
+            f"{due:.1%}",
+        ]
+        if ratio:
+            row.append(_cell(bar(ratio[k], 2.0, 1.0), f"{ratio[k]:.2f}", k in dropped))
+        if ess:
+            row.append(f"{ess[k]:.0%}" if ess[k] is not None else _without_variety(own))
+        rows.append(row)
+    about = (
+        "<p>The share of samples is what the classifier counts; the line in each bar is the "
+        "data's share. "
+        + (
+            "GEL mass never asks the classifier about samples: it is the weight that the real "
+            "images of a class keep when the real images are made to look like the samples, as a "
+            f"multiple of their share. Below {RARE:g}, a class counts as dropped. "
+            if ratio
+            else "There is no GEL mass: no reweighting of the real images has the samples' kernel "
+            "moments, because part of the samples lies outside of the data. "
+        )
+        + (
+            "Variety is the share of a class's real images that the samples' variety amounts to; "
+            "“out of reach” means that the samples of the class lie outside of what its real "
+            "images span."
+            if ess
+            else ""
+        )
+        + "</p>"
+    )
+    return section("Classes", about, table(head, rows, numbers=(2,)))
+
+
+def _without_variety(share: float) -> str:
+    return "out of reach" if share > 0 else "no samples"
+
+
+def _cell(drawn: str, value: str, bad: bool) -> str:
+    return f'<span class="{"bad" if bad else ""}">{drawn}</span> {text(value)}'
+
+
+# ---------------------------------------------------------------- the images behind the scores
+
+
+def _uncovered(case: Case) -> str:
+    if case.fake is None or case.real is None:
+        return ""
+    weights = case.coverage
+    if weights is None:
+        return ""
+    lowest = extreme_samples(weights.values, EXTREMES)[0]
+    images = case.images(case.task.split, lowest)
+    labels = case.real.labels[lowest].tolist() if case.task.data.spec.classes > 1 else None
+    tiles = _tiles(
+        images,
+        [
+            f"{weights.values[i]:.2g}" + (f"\nclass {labels[n]}" if labels else "")
+            for n, i in enumerate(lowest.tolist())
+        ],
+        "real image that the model covers badly, weight",
+    )
+    about = (
+        "<p>Of the real images, the model makes the least like these. The number says for how many "
+        "images each counts when the real ones are reweighted to look like the samples "
+        "(one-sample kernel GEL); 1 would be its due.</p>"
+    )
+    return section("Real images covered worst", about, _caution(weights.exact), tiles)
+
+
+def _spurious(case: Case) -> str:
+    if case.fake is None or case.fake.images is None:
+        return ""
+    weights = case.credibility
+    if weights is None:
+        return ""
+    lowest = extreme_samples(weights.values, EXTREMES)[0]
+    tiles = _tiles(
+        case.generated(lowest),
+        [f"{weights.values[i]:.2g}" for i in lowest.tolist()],
+        "generated image unlike the data, weight",
+    )
+    about = (
+        "<p>Of the samples, these have the least counterpart in the data. The number says for how "
+        "many samples each counts when both sets are reweighted to look alike (two-sample kernel "
+        "GEL).</p>"
+    )
+    return section("Most spurious samples", about, _caution(weights.exact), tiles)
+
+
+def _caution(exact: bool) -> str:
+    if exact:
+        return ""
+    return (
+        '<p class="soft">No weights from 0 on make the two sets agree, so negative ones were '
+        "allowed (Euclidean objective): read the order, not the numbers.</p>"
+    )
+
+
+def _neighbours(case: Case) -> str:
+    found = case.neighbours
+    if found is None or case.train is None:
+        return ""
+    closest = found.distance.argsort()[:PAIRS]
+    first = torch.arange(min(PAIRS, len(found.distance)))
+    seen, there = len(case.train.features), len(case.task.data.images("train"))
+    which = f"all {there:,}" if seen >= there else f"the first {seen:,} of {there:,}"
+    z = case.evidence.value("memorisation_z")
+    about = (
+        f"<p>Each sample above the nearest of {which} training images, with their distance in "
+        f"features. An unseen real image typically has a training image at {found.usual:.3g}. "
+        "Pairs far closer than that, and alike to the eye, are copies.</p>"
+    )
+    says = "" if z is None else f"<p>{text(_z_in_words(z))}</p>"
+    return section(
+        "Nearest training images", about, says,
+        "<h3>The first samples</h3>", _pairs(case, first),
+        "<h3>The samples nearest to a training image</h3>", _pairs(case, closest),
+    )  # fmt: skip
+
+
+def _z_in_words(z: float) -> str:
+    if z < -5:
+        verdict = "samples lie far closer than unseen images do, as copies would"
+    elif z < -3:
+        verdict = "samples lie a little closer than unseen images do"
+    elif z <= 3:
+        verdict = "samples lie as far from training images as unseen images do"
+    else:
+        verdict = (
+            "samples lie farther from training images than unseen images do, so nothing is "
+            "copied, but they miss the data's look"
+        )
+    return f"Memorisation z = {z:.1f}: {verdict}."
+
+
+def _pairs(case: Case, chosen: Tensor) -> str:
+    found = case.neighbours
+    assert found is not None
+    generated = case.generated(chosen)
+    training = case.images("train", found.index[chosen.to(found.index.device)])
+    sheets = []
+    for n, i in enumerate(chosen.tolist()):
+        distance = f"{found.distance[i]:.3g}"
+        sheet = grid(torch.stack([generated[n], training[n]]), columns=1)
+        alt = f"sample {i} above its nearest training image, distance {distance}"
+        sheets.append(figure(sheet, alt, distance))
+    return f'<div class="tiles">{"".join(sheets)}</div>'
+
+
+def _tiles(images: Tensor, captions: list[str], alt: str) -> str:
+    drawn = (
+        figure(grid(image[None], gap=0), f"{alt} {', '.join(caption.splitlines())}", caption)
+        for image, caption in zip(images, captions, strict=True)
+    )
+    return f'<div class="tiles">{"".join(drawn)}</div>'
+
+
+# ---------------------------------------------------------------- what the model can show
+
+
+def _traversals(case: Case) -> str:
+    if not isinstance(case.model, Traverses):
+        return ""
+    codes = case.model.codes()
+    sheets = [
+        figure(
+            grid(case.model.traverse(code, rows=5, seed=SEED)),
+            f"five rows of images; along each only {code} changes",
+            code,
+        )
+        for code in codes[:CODES]
+    ]
+    more = f"<p>Not shown: {text(', '.join(codes[CODES:]))}.</p>" if len(codes) > CODES else ""
+    about = "<p>Along a row only the named code changes, everything else stays.</p>"
+    return section("Traversals", about, f'<div class="beside">{"".join(sheets)}</div>', more)
+
+
+def _reconstructions(case: Case) -> str:
+    if not isinstance(case.model, Reconstructs):
+        return ""
+    x = case.images(case.task.split, torch.arange(min(10, case.task.count)))
+    again = case.model.reconstruct(x).detach().cpu().clamp(0, 1)
+    error = (again - x).square().mean()
+    sheet = figure(
+        grid(torch.stack([x, again])),
+        "a row of real images above their reconstructions",
+        f"Real images above their reconstructions; mean squared error {error:.4f} per pixel",
+    )
+    return section("Reconstructions", sheet)
+
+
+def _walks(case: Case) -> str:
+    if not isinstance(case.model, Interpolates):
+        return ""
+    sheet = figure(
+        grid(case.model.interpolate(rows=5, seed=SEED)),
+        "five rows of images, each from one sample to another",
+        "Each row walks from one sample to another",
+    )
+    return section("Walks between samples", sheet)
+
+
+def _curves(case: Case) -> str:
+    if case.subject.run is None:
+        return ""
+    curves = read_curves(case.subject.run.metrics)
+    drawn = [curve_svg(name, curve) for name, curve in list(curves.items())[:CURVES]]
+    if not drawn:
+        return ""
+    left = len(curves) - len(drawn)
+    more = f"<p>{left} more are in metrics.csv.</p>" if left else ""
+    return section("Training", f'<div class="curves">{"".join(drawn)}</div>', more)
+
+
+def _notes(case: Case) -> str:
+    if case.fake is None:
+        return ""
+    return section(
+        "How to read this",
+        "<p>Classes of samples are those that the feature network names, which errs itself at "
+        "times, and most on odd images. All distances are in its features: what it does not see, "
+        "no score here sees. Weights of single images point to where to look; they are no "
+        "verdict on an image.</p>",
+    )
+
+
+def _upper(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}"
