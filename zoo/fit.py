@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
+import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -34,7 +35,7 @@ from zoo.usage import OPTIONS, USAGE, describe_command, describe_recipe
 
 __all__ = ["Fit", "main", "run"]
 
-FIRST_WORD = 1.5  # seconds for which other processes leave the word to the first one
+FIRST_WORD = 5.0  # seconds for which other processes leave the word to the first one
 
 set_parsing_settings(
     # The shape of the images comes from the data set as an object, not as arguments.
@@ -158,7 +159,7 @@ class Fit(LightningCLI):
                 announce_children(self.folder.path)
             self._train()
         except UserError:
-            if self.trainer is None or self._checkpoints().batches == 0:
+            if self.trainer is None or self.trainer.global_step == 0:
                 self.folder.discard()
             raise
 
@@ -353,9 +354,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(given)
         except Stopped as stop:
             return 128 + stop.signum
-        except Exception:
+        except Exception as error:
             if not is_first():  # if the first process fails, too, it speaks, and ends this one
                 time.sleep(FIRST_WORD)
+                if isinstance(error, UserError) and not torch.distributed.is_initialized():
+                    return 2  # before the processes met, all of them had the same to say
             raise
         return 0
 

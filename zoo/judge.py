@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data import DATASETS, ImageData
+from zoo.data.module import Split
 from zoo.errors import UserError, did_you_mean
 from zoo.evaluation import Features, Task, evaluate, fitting
 from zoo.evaluation.score import Progress
@@ -129,7 +130,7 @@ def task_for(
     features: Features | None,
     preset: str,
     *,
-    split: str = "test",
+    split: Split = "test",
     progress: Progress = bar,
 ) -> Task:
     """Puts together what is to be scored.
@@ -166,7 +167,7 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
         "data": {
             "name": type(task.data).__name__,
             "binarize": task.data.binarize,
-            "sha256": {split: task.data.fingerprint(split) for split in ("train", task.split)},  # type: ignore[arg-type]
+            "sha256": {split: task.data.fingerprint(split) for split in ("train", task.split)},
         },
         "features": {"name": task.features.name, "sha256": task.features.sha256}
         if task.features
@@ -177,7 +178,7 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
         "seed": 0,
         "scores": [score.as_dict() for score in scores],
         "seconds": seconds,
-        "environment": environment(),
+        "environment": {k: v for k, v in environment().items() if k != "command"},
     }
 
 

@@ -46,7 +46,7 @@ def publish(
     recipe = read_recipe(RunFolder(run).recipe)
     about = {
         "recipe_name": recipe.get("name"),
-        "recipe": recipe,
+        "recipe": _portable(recipe),
         "norm_mode": "running",
         "training": _training(run),
         "seeds": [_seed_scores(folder) for folder in (run, *spread)] if spread else [],
@@ -72,8 +72,17 @@ def publish(
     return folder
 
 
+def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Keeps what decides the weights; where files lay and who watched is nobody's business."""
+    kept = {key: recipe[key] for key in ("seed_everything", "trainer", "model", "data")}
+    arguments = dict(kept["data"].get("init_args") or {})
+    arguments.pop("root", None)
+    return {**kept, "data": {**kept["data"], "init_args": arguments}}
+
+
 def _training(run: Path) -> dict[str, Any]:
     ran_on = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))
+    ran_on.pop("command", None)
     return {**ran_on, "commit": _commit()}
 
 

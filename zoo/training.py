@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import UserError
 
-__all__ = ["NonFinite", "ema_of", "frozen", "minimise", "record", "update_ema"]
+__all__ = ["NonFinite", "ema_of", "frozen", "minimise", "progress", "record", "update_ema"]
 
 CHECK_EVERY = 50  # batches between looks at an accelerator's terms: each look waits for it
 
@@ -118,6 +118,19 @@ def record(module: L.LightningModule, terms: Mapping[str, Tensor], split: str = 
     if due:
         named = {f"{split}/{name}": term.detach() for name, term in terms.items()}
         module.log_dict(named, sync_dist=split != "train")
+
+
+def progress(module: L.LightningModule) -> float:
+    """Returns which share of the planned batches has passed, in [0, 1); 0 where none is planned.
+
+    For schedules of losses and rates: it depends on the batch alone, so a continued run follows
+    the same schedule.
+    """
+    trainer = module.trainer
+    planned = trainer.max_steps
+    if planned < 0 and trainer.max_epochs is not None and trainer.max_epochs > 0:
+        planned = trainer.max_epochs * int(trainer.num_training_batches)
+    return min(trainer.fit_loop.total_batch_idx / planned, 1.0) if planned > 0 else 0.0
 
 
 def ema_of(network: nn.Module, decay: float) -> AveragedModel:

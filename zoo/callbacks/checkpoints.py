@@ -76,7 +76,7 @@ class Checkpoints(Checkpoint):
         every: Batches between checkpoints.
         monitor: Logged quantity whose best epoch is kept, or None.
         mode: Whether small or large is best.
-        patience: Epochs after which the quantity must have been logged.
+        patience: Epochs after which a quantity of validation must have been logged.
 
     Raises:
         UserError: if every is not positive.
@@ -133,6 +133,8 @@ class Checkpoints(Checkpoint):
         self.seconds += time.perf_counter() - self._since
         self._since = time.perf_counter()
         self._signals.release()
+        if self.monitor is not None and self.best_value is None:
+            raise self._not_logged(trainer)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -155,15 +157,21 @@ class Checkpoints(Checkpoint):
             return False
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
-            if trainer.current_epoch + 1 < self.patience and self.best_value is None:
-                return False
-            hint = did_you_mean(self.monitor, trainer.callback_metrics)
-            raise UserError(f"--monitor {self.monitor!r} is not logged. {hint}")
+            scored = self.monitor.startswith("val/")
+            if self.best_value is None and trainer.current_epoch + 1 >= (
+                self.patience if scored else 1
+            ):
+                raise self._not_logged(trainer)
+            return False
         score = self.sign * float(value)
         if math.isnan(score) or (self.best_value is not None and score >= self.best_value):
             return False
         self.best_value = score
         return True
+
+    def _not_logged(self, trainer: L.Trainer) -> UserError:
+        hint = did_you_mean(str(self.monitor), trainer.callback_metrics)
+        return UserError(f"--monitor {self.monitor!r} is not logged. {hint}")
 
     # ---------------------------------------------------------------- what
 

@@ -263,9 +263,10 @@ class Health(L.Callback):
         """Shows the model validation images; every process sees the same ones."""
         images = trainer.datamodule.images("val")  # type: ignore[attr-defined]
         count = min(IMAGES, len(images))
+        device = model.device
         if count < 2 or not isinstance(model, (Classifies, Encodes)):
             return {}
-        x = images.fetch(torch.arange(count)).to(model.device).float() / 255
+        x = images.fetch(torch.arange(count)).to(device).float() / 255
         found: dict[str, str | None] = {}
         if isinstance(model, Classifies):
             counts = torch.bincount(model.classify(x).cpu(), minlength=model.num_codes)

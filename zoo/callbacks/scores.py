@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning as L
 
+from zoo.data.module import Split
 from zoo.errors import UserError
 from zoo.evaluation import Task, evaluate, fitting
 from zoo.files import write_json
@@ -44,10 +45,27 @@ class Scores(L.Callback):
             if score.value is not None:
                 pl_module.log(f"val/{score.name}", score.value)
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Removes the report of an earlier end: the run continues, and its weights will change."""
+        if self.report is not None and trainer.is_global_zero:
+            self.report.unlink(missing_ok=True)
+
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Scores on the test images, once, and writes the report."""
+        self._write_report(trainer, pl_module)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Makes up for the report of a run that was killed between its last batch and its end."""
+        missing = self.report is not None and not self.report.is_file()
+        if trainer.strategy.broadcast(missing):  # only the first process knows the folder
+            self._write_report(trainer, pl_module)
+
+    def _write_report(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trial = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if self.report is None or trial:
+            return
         task = self._task(trainer, pl_module, "test", 10_000)
-        if self.report is None or trainer.fast_dev_run or not fitting(task):
+        if not fitting(task):
             return
         scores, seconds = evaluate(task)
         if trainer.is_global_zero:
@@ -55,7 +73,7 @@ class Scores(L.Callback):
             write_json(self.report, report)
 
     def _task(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, split: str, limit: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, split: Split, limit: int
     ) -> Task:
         data = trainer.datamodule  # type: ignore[attr-defined]
         return Task(

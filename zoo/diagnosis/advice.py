@@ -7,14 +7,14 @@ than chance and than what real images would get, and says nothing otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
-from typing import Any
 
+from zoo.diagnosis.evidence import Advice, Evidence, are, count, joined, named, upper
 from zoo.knobs import turn
 
-__all__ = ["Advice", "Evidence", "advise", "summary"]
+__all__ = ["advise", "missing_classes", "summary"]
 
 FEW = 1000  # images below which the caution about small counts is printed
 SIGMAS = 3.0  # standard errors beyond which a share of a class is not chance
@@ -26,66 +26,6 @@ KEPT = 0.5  # GEL mass ratio that contradicts a classifier which finds nothing o
 VARIETY = 0.5  # effective share of a class's images
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The figures that the rules read.
-
-    Args:
-        scores: The judge's scores as plain values.
-        reference: The same scores of real images in the place of samples, by short name.
-        fake_share: Share of each class among the samples, empty if unknown.
-        real_share: The same among real images.
-        samples: Number of samples looked at.
-        images: Number of real images looked at.
-        arguments: The model's constructor arguments.
-        implicit: Whether the model samples without having a likelihood, as GANs do.
-        features: Whether a feature network was at hand.
-        health: What was said while training.
-    """
-
-    scores: Sequence[Mapping[str, Any]]
-    reference: Mapping[str, float] = field(default_factory=dict)
-    fake_share: Sequence[float] = ()
-    real_share: Sequence[float] = ()
-    samples: int = 0
-    images: int = 0
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    implicit: bool = False
-    features: bool = True
-    health: Sequence[str] = ()
-
-    def find(self, name: str) -> Mapping[str, Any] | None:
-        """Returns the first score of that short name."""
-        return next((s for s in self.scores if s["name"].partition("[")[0] == name), None)
-
-    def value(self, name: str) -> float | None:
-        """Returns its value, None if there is none."""
-        score = self.find(name)
-        return None if score is None else score["value"]
-
-    def details(self, name: str) -> Mapping[str, Any]:
-        """Returns its details."""
-        score = self.find(name)
-        return {} if score is None else score.get("details", {})
-
-
-@dataclass(frozen=True)
-class Advice:
-    """One finding.
-
-    Args:
-        level: ``serious``, ``notable`` or ``good``.
-        title: In a few words.
-        what: What the figures say.
-        tip: What to try; empty if nothing is wrong.
-    """
-
-    level: str
-    title: str
-    what: str
-    tip: str = ""
-
-
 def advise(evidence: Evidence) -> list[Advice]:
     """Applies all rules; the most serious findings come first."""
     rules = (_health, _classes, _quality, _diversity, _copies, _codes, _bounds)
@@ -95,7 +35,7 @@ def advise(evidence: Evidence) -> list[Advice]:
     first: dict[str, str] = {}
     for number, advice in enumerate(found):
         if advice.tip and first.setdefault(advice.tip, advice.title) != advice.title:
-            found[number] = replace(advice, tip=f"As for {first[advice.tip]}.")
+            found[number] = replace(advice, tip=f"The same as for “{first[advice.tip]}”.")
     return found
 
 
@@ -106,12 +46,12 @@ def summary(evidence: Evidence, found: Sequence[Advice]) -> str:
     if not evidence.scores:
         text = "Nothing could be scored."
     elif serious:
-        text = f"What stands out: {_joined([advice.title for advice in serious])}."
+        text = f"What stands out: {joined([advice.title for advice in serious])}."
         rest = len(wrong) - len(serious)
         if rest:
-            text += f" {_count(rest)} smaller {'thing is' if rest == 1 else 'things are'} below."
+            text += f" {count(rest)} smaller {'thing is' if rest == 1 else 'things are'} below."
     elif wrong:
-        text = f"Nothing serious; worth a look: {_joined([advice.title for advice in wrong])}."
+        text = f"Nothing serious; worth a look: {joined([advice.title for advice in wrong])}."
     else:
         text = "Nothing stands out in the figures that could be computed."
     if not evidence.features:
@@ -138,28 +78,35 @@ def _health(e: Evidence) -> list[Advice]:
     return found
 
 
+def missing_classes(e: Evidence) -> tuple[list[int], list[int]]:
+    """Names the classes that a model does not make.
+
+    Returns:
+        Those that are missing, by the classifier's count or by kernel GEL, and those on which the
+        two disagree: where GEL gives a class its due, something like it is made, whatever the
+        classifier calls it.
+    """
+    lost, dropped = _unlike(e)[0], _dropped(e)
+    ratio = e.details("gel_divergence").get("mass_ratio") or []
+    doubtful = [k for k in lost if k not in dropped and k < len(ratio) and ratio[k] > KEPT]
+    return sorted({*lost, *dropped} - {*doubtful}), doubtful
+
+
+def _dropped(e: Evidence) -> list[int]:
+    return [int(k) for k in e.details("gel_dropped").get("dropped", [])]
+
+
 def _classes(e: Evidence) -> list[Advice]:
     lost, rare, frequent = _unlike(e)
-    dropped = [int(k) for k in e.details("gel_dropped").get("dropped", [])]
-    ratio = e.details("gel_divergence").get("mass_ratio") or []
-    # Where GEL gives a class its due, something like it is made, whatever the classifier calls it.
-    doubtful = [k for k in lost if k < len(ratio) and ratio[k] > KEPT]
-    missing = sorted({*lost, *dropped} - {*doubtful})
+    missing, doubtful = missing_classes(e)
     found = []
     if missing:
-        why = _why_missing(e, [k for k in lost if k in missing], dropped)
-        found.append(
-            Advice("serious", f"{_named(missing)} {_are(missing)} missing", why, _modes_tip(e))
-        )
+        why = _why_missing(e, [k for k in lost if k in missing], _dropped(e))
+        title = f"{named(missing)} {are(missing)} missing"
+        found.append(Advice("serious", title, why, _modes_tip(e)))
     if doubtful:
-        found.append(
-            Advice(
-                "notable",
-                f"hardly any {_named(doubtful)}",
-                _why_doubtful(e, doubtful, ratio),
-                _modes_tip(e),
-            )
-        )
+        title = f"hardly any {named(doubtful)}"
+        found.append(Advice("notable", title, _why_doubtful(e, doubtful), _modes_tip(e)))
     rare = [k for k in rare if k not in missing]
     frequent = [k for k in frequent if k not in missing]
     if rare or frequent:
@@ -193,26 +140,27 @@ def _why_missing(e: Evidence, lost: Sequence[int], dropped: Sequence[int]) -> st
     texts = []
     if lost:
         texts.append(
-            f"The classifier finds hardly any sample of {_named(lost)} ({_shares(e, lost)})."
+            f"The classifier finds hardly any sample of {named(lost)} ({_shares(e, lost)})."
         )
     if dropped:
         texts.append(
-            f"Kernel GEL gives the real images of {_named(dropped)} almost no weight when it makes "
+            f"Kernel GEL gives the real images of {named(dropped)} almost no weight when it makes "
             "the real images look like the samples."
         )
     if dropped and e.fake_share and not set(dropped) <= set(lost):
         unsure = [k for k in dropped if k not in lost]
         texts.append(
-            f"The classifier does see samples of {_named(unsure)}: they bear the class but not "
+            f"The classifier does see samples of {named(unsure)}: they bear the class but not "
             "the look of its real images."
         )
     return " ".join(texts)
 
 
-def _why_doubtful(e: Evidence, classes: Sequence[int], ratio: Sequence[float]) -> str:
+def _why_doubtful(e: Evidence, classes: Sequence[int]) -> str:
+    ratio = e.details("gel_divergence")["mass_ratio"]
     kept = ", ".join(f"{ratio[k]:.2f}" for k in classes)
     return (
-        f"The classifier calls hardly any sample {_named(classes)} ({_shares(e, classes)}), yet "
+        f"The classifier calls hardly any sample {named(classes)} ({_shares(e, classes)}), yet "
         f"kernel GEL gives their real images {kept} of their due weight: samples close to them "
         "exist, perhaps so odd that the classifier gives them another name."
     )
@@ -223,7 +171,7 @@ def _shares(e: Evidence, classes: Sequence[int]) -> str:
 
 
 def _share_of(e: Evidence, classes: Sequence[int], how: str) -> str:
-    return f"{_named(classes)} {_are(classes)} {how} ({_shares(e, classes)})"
+    return f"{named(classes)} {are(classes)} {how} ({_shares(e, classes)})"
 
 
 def _modes_tip(e: Evidence) -> str:
@@ -280,8 +228,8 @@ def _quality(e: Evidence) -> list[Advice]:
     elif infeasible:
         return [Advice("notable", "samples outside of the data", beyond.strip(), _modes_tip(e))]
     else:
-        return [Advice("good", "quality and variety near those of real images", _upper(figures))]
-    return [Advice(level, title, f"{_upper(figures)}.{beyond}", tip)]
+        return [Advice("good", "quality and variety near those of real images", upper(figures))]
+    return [Advice(level, title, f"{upper(figures)}.{beyond}", tip)]
 
 
 def _diversity(e: Evidence) -> list[Advice]:
@@ -294,12 +242,12 @@ def _diversity(e: Evidence) -> list[Advice]:
     low = [k for k, v in known.items() if v < VARIETY and v < 0.6 * middle]
     if not low:
         return []
-    shares = ", ".join(f"{known[k]:.0%}" for k in low)
+    shares = joined([f"{known[k]:.0%}" for k in low])
     return [
         Advice(
             "notable",
-            f"little variety within {_named(low)}",
-            f"The samples of {_named(low)} are as varied as {shares} of the class's real images; "
+            f"little variety within {named(low)}",
+            f"The samples of {named(low)} are only as varied as {shares} of their real images; "
             f"the typical class here reaches {middle:.0%}.",
             _modes_tip(e),
         )
@@ -371,34 +319,3 @@ def _bounds(e: Evidence) -> list[Advice]:
             "A wider encoder, or a richer posterior; report the importance-weighted figure.",
         )
     ]
-
-
-# ---------------------------------------------------------------- words
-
-
-def _named(classes: Sequence[int]) -> str:
-    """Names classes.
-
-    Example:
-        >>> _named([3, 7])
-        'classes 3 and 7'
-    """
-    word = "class" if len(classes) == 1 else "classes"
-    return f"{word} {_joined([str(k) for k in classes])}"
-
-
-def _are(classes: Sequence[int]) -> str:
-    return "is" if len(classes) == 1 else "are"
-
-
-def _joined(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _count(number: int) -> str:
-    words = ("No", "One", "Two", "Three", "Four", "Five", "Six")
-    return words[number] if number < len(words) else str(number)
-
-
-def _upper(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"

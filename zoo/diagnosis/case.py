@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import HasElbo, HasLogProb, Samples
-from zoo.diagnosis.advice import Evidence
+from zoo.diagnosis.evidence import Evidence
 from zoo.evaluation import Task
 from zoo.evaluation.samples import Bank, collect, knows_classes, quality, witnesses_of
 from zoo.functional.gel import gel_one_sample, gel_two_sample, kernel_moments

@@ -71,6 +71,7 @@ figcaption { font-size: .88rem; margin-top: .3rem; }
 .bar > span { position: absolute; inset: 0 auto 0 0; background: var(--bar);
   border-radius: 2px; }
 .bar > i { position: absolute; top: -3px; bottom: -3px; width: 1px; background: var(--ink); }
+.cell { white-space: nowrap; }
 .bad .bar > span { background: var(--bad); }
 .flag { color: var(--bad); font-weight: 600; white-space: nowrap; }
 .finding { border-left: 4px solid var(--line); padding: .1rem 0 .1rem .9rem; margin: 1rem 0; }
@@ -78,6 +79,7 @@ figcaption { font-size: .88rem; margin-top: .3rem; }
 .serious { border-color: var(--bad); } .serious h3 { color: var(--bad); }
 .notable { border-color: var(--fair); } .notable h3 { color: var(--fair); }
 .good { border-color: var(--good); } .good h3 { color: var(--good); }
+@media (max-width: 40rem) { .meaning { min-width: 26rem; } }
 @media print { .box { overflow: visible; } }
 """
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from zoo.contracts import Interpolates, Reconstructs, Samples, Traverses
-from zoo.diagnosis.advice import RARE, advise, summary
+from zoo.diagnosis.advice import RARE, advise, missing_classes, summary
 from zoo.diagnosis.case import Case
 from zoo.diagnosis.curves import curve_svg, read_curves
+from zoo.diagnosis.evidence import upper
+from zoo.diagnosis.galleries import neighbours, spurious, uncovered
 from zoo.diagnosis.html import bar, document, figure, prose, section, table, text
 from zoo.diagnosis.meanings import meaning
-from zoo.functional.gel_metrics import extreme_samples
 from zoo.pictures import grid
 
 __all__ = ["page"]
 
 SEED = 0
 SHOWN = 64  # images of a sheet
-EXTREMES = 12
-PAIRS = 8
 CODES = 6  # traversals; further codes are only named
 CURVES = 24
 
@@ -28,7 +26,7 @@ def page(case: Case) -> str:
     """Writes the report as one HTML page that needs no network."""
     parts = (
         _head(case), _verdict(case), _samples(case), _scores(case), _classes(case),
-        _uncovered(case), _spurious(case), _neighbours(case), _traversals(case),
+        uncovered(case), spurious(case), neighbours(case), _traversals(case),
         _reconstructions(case), _walks(case), _curves(case), _notes(case),
     )  # fmt: skip
     title = f"Diagnosis of {case.title}"
@@ -63,7 +61,7 @@ def _verdict(case: Case) -> str:
     evidence = case.evidence
     found = advise(evidence)
     boxes = [
-        f'<div class="finding {advice.level}"><h3>{text(_upper(advice.title))}</h3>'
+        f'<div class="finding {advice.level}"><h3>{text(upper(advice.title))}</h3>'
         f"<p>{prose(advice.what)}</p>"
         + (f"<p><strong>To try:</strong> {prose(advice.tip)}</p>" if advice.tip else "")
         + "</div>"
@@ -138,13 +136,14 @@ def _classes(case: Case) -> str:
     head = ["Class", "Share of samples", "Share of data"]
     head += ["GEL mass, 1 is right"] if ratio else []
     head += ["Variety"] if ess else []
+    missing, doubtful = missing_classes(case.evidence)
     most = max(max(fake), max(real), 1e-9)
     rows = []
     for k, (own, due) in enumerate(zip(fake, real, strict=True)):
-        bad = k in dropped or own < RARE * due
+        flag = "missing" if k in missing else "rare" if k in doubtful else ""
         row = [
-            f"{k}" + (' <span class="flag">missing</span>' if bad else ""),
-            _cell(bar(own, most, due), f"{own:.1%}", bad),
+            f"{k}" + (f' <span class="flag">{flag}</span>' if flag else ""),
+            _cell(bar(own, most, due), f"{own:.1%}", bool(flag)),
             f"{due:.1%}",
         ]
         if ratio:
@@ -180,123 +179,7 @@ def _without_variety(share: float) -> str:
 
 
 def _cell(drawn: str, value: str, bad: bool) -> str:
-    return f'<span class="{"bad" if bad else ""}">{drawn}</span> {text(value)}'
-
-
-# ---------------------------------------------------------------- the images behind the scores
-
-
-def _uncovered(case: Case) -> str:
-    if case.fake is None or case.real is None:
-        return ""
-    weights = case.coverage
-    if weights is None:
-        return ""
-    lowest = extreme_samples(weights.values, EXTREMES)[0]
-    images = case.images(case.task.split, lowest)
-    labels = case.real.labels[lowest].tolist() if case.task.data.spec.classes > 1 else None
-    tiles = _tiles(
-        images,
-        [
-            f"{weights.values[i]:.2g}" + (f"\nclass {labels[n]}" if labels else "")
-            for n, i in enumerate(lowest.tolist())
-        ],
-        "real image that the model covers badly, weight",
-    )
-    about = (
-        "<p>Of the real images, the model makes the least like these. The number says for how many "
-        "images each counts when the real ones are reweighted to look like the samples "
-        "(one-sample kernel GEL); 1 would be its due.</p>"
-    )
-    return section("Real images covered worst", about, _caution(weights.exact), tiles)
-
-
-def _spurious(case: Case) -> str:
-    if case.fake is None or case.fake.images is None:
-        return ""
-    weights = case.credibility
-    if weights is None:
-        return ""
-    lowest = extreme_samples(weights.values, EXTREMES)[0]
-    tiles = _tiles(
-        case.generated(lowest),
-        [f"{weights.values[i]:.2g}" for i in lowest.tolist()],
-        "generated image unlike the data, weight",
-    )
-    about = (
-        "<p>Of the samples, these have the least counterpart in the data. The number says for how "
-        "many samples each counts when both sets are reweighted to look alike (two-sample kernel "
-        "GEL).</p>"
-    )
-    return section("Most spurious samples", about, _caution(weights.exact), tiles)
-
-
-def _caution(exact: bool) -> str:
-    if exact:
-        return ""
-    return (
-        '<p class="soft">No weights from 0 on make the two sets agree, so negative ones were '
-        "allowed (Euclidean objective): read the order, not the numbers.</p>"
-    )
-
-
-def _neighbours(case: Case) -> str:
-    found = case.neighbours
-    if found is None or case.train is None:
-        return ""
-    closest = found.distance.argsort()[:PAIRS]
-    first = torch.arange(min(PAIRS, len(found.distance)))
-    seen, there = len(case.train.features), len(case.task.data.images("train"))
-    which = f"all {there:,}" if seen >= there else f"the first {seen:,} of {there:,}"
-    z = case.evidence.value("memorisation_z")
-    about = (
-        f"<p>Each sample above the nearest of {which} training images, with their distance in "
-        f"features. An unseen real image typically has a training image at {found.usual:.3g}. "
-        "Pairs far closer than that, and alike to the eye, are copies.</p>"
-    )
-    says = "" if z is None else f"<p>{text(_z_in_words(z))}</p>"
-    return section(
-        "Nearest training images", about, says,
-        "<h3>The first samples</h3>", _pairs(case, first),
-        "<h3>The samples nearest to a training image</h3>", _pairs(case, closest),
-    )  # fmt: skip
-
-
-def _z_in_words(z: float) -> str:
-    if z < -5:
-        verdict = "samples lie far closer than unseen images do, as copies would"
-    elif z < -3:
-        verdict = "samples lie a little closer than unseen images do"
-    elif z <= 3:
-        verdict = "samples lie as far from training images as unseen images do"
-    else:
-        verdict = (
-            "samples lie farther from training images than unseen images do, so nothing is "
-            "copied, but they miss the data's look"
-        )
-    return f"Memorisation z = {z:.1f}: {verdict}."
-
-
-def _pairs(case: Case, chosen: Tensor) -> str:
-    found = case.neighbours
-    assert found is not None
-    generated = case.generated(chosen)
-    training = case.images("train", found.index[chosen.to(found.index.device)])
-    sheets = []
-    for n, i in enumerate(chosen.tolist()):
-        distance = f"{found.distance[i]:.3g}"
-        sheet = grid(torch.stack([generated[n], training[n]]), columns=1)
-        alt = f"sample {i} above its nearest training image, distance {distance}"
-        sheets.append(figure(sheet, alt, distance))
-    return f'<div class="tiles">{"".join(sheets)}</div>'
-
-
-def _tiles(images: Tensor, captions: list[str], alt: str) -> str:
-    drawn = (
-        figure(grid(image[None], gap=0), f"{alt} {', '.join(caption.splitlines())}", caption)
-        for image, caption in zip(images, captions, strict=True)
-    )
-    return f'<div class="tiles">{"".join(drawn)}</div>'
+    return f'<span class="cell{" bad" if bad else ""}">{drawn} {text(value)}</span>'
 
 
 # ---------------------------------------------------------------- what the model can show
@@ -366,7 +249,3 @@ def _notes(case: Case) -> str:
         "no score here sees. Weights of single images point to where to look; they are no "
         "verdict on an image.</p>",
     )
-
-
-def _upper(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}"

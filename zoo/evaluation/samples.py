@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from zoo.contracts import Samples
 from zoo.data.loader import mix_seed
+from zoo.data.module import Split
 from zoo.evaluation.score import Score, Task, short
 from zoo.functional.gel_metrics import dropped_modes, hellinger, intra_class_diversity
 from zoo.functional.neighbours import memorisation_gap
@@ -62,7 +64,7 @@ def sample_chunks(task: Task) -> Iterator[Tensor]:
             yield task.model.sample(size, seed=mix_seed(SEED, number))
 
 
-def collect(task: Task, source: str, limit: int | None = None) -> Bank:
+def collect(task: Task, source: Split | Literal["samples"], limit: int | None = None) -> Bank:
     """Looks at images through the feature network.
 
     Args:
@@ -79,25 +81,26 @@ def collect(task: Task, source: str, limit: int | None = None) -> Bank:
     return bank
 
 
-def _collect(task: Task, source: str, limit: int) -> Bank:
-    assert task.features is not None
+def _collect(task: Task, source: Split | Literal["samples"], limit: int) -> Bank:
+    look = task.features
+    assert look is not None
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
     seen: list[Tensor] = []
     if source == "samples":
         total = -(-task.count // CHUNK)
         chunks = task.progress(_Sized(sample_chunks(task), total), "drawing samples")
         for images in chunks:
-            features, probabilities = task.features(images)
+            features, probabilities = look(images)
             rows.append((features, probabilities.argmax(dim=1), probabilities))
             if task.memory is not None:
                 seen.append((images.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8))
     else:
-        loader = task.data.loader(source, limit=limit)  # type: ignore[arg-type]
+        loader = task.data.loader(source, limit=limit)
         for batch in task.progress(loader, f"features of {source} images"):
-            features, probabilities = task.features(batch.image)
+            features, probabilities = look(batch.image)
             rows.append((features, batch.label.to(features.device), probabilities))
     if not rows:
-        width = len(task.features.network.head.weight[0])
+        width = len(look.network.head.weight[0])
         none = torch.zeros(0, width)
         return Bank(none, torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
     columns = (torch.cat(column) for column in zip(*rows, strict=True))

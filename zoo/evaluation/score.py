@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.data import ImageData
+from zoo.data.module import Split
 
 __all__ = ["Features", "Progress", "Protocol", "Score", "Task", "short"]
 
@@ -119,7 +120,7 @@ class Task:
 
     model: Any
     data: ImageData
-    split: str = "test"
+    split: Split = "test"
     limit: int = 10_000
     features: Features | None = None
     progress: Progress = no_progress
@@ -131,7 +132,7 @@ class Task:
     @property
     def count(self) -> int:
         """Images of the split that are looked at."""
-        return min(self.limit, len(self.data.images(self.split)))  # type: ignore[arg-type]
+        return min(self.limit, len(self.data.images(self.split)))
 
 
 def short(number: int) -> str:

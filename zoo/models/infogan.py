@@ -19,6 +19,10 @@ Deviations:
   information also trains the shared layers; then G and Q agree early on a code of their own that
   has little to do with the classes of the data.
 - D and Q have dropout, and D learns faster; both make the code follow the classes sooner.
+- The information's weight starts near zero and grows geometrically (deterministic annealing). At
+  full weight from the start, the codes settle at once on a split of the images that training can
+  hardly leave again, such as two codes for one digit and one for two.
+- Rates fall to zero over the second half of the training.
 - `sample` uses an exponential moving average of the generator.
 """
 
@@ -41,9 +45,11 @@ from zoo.functional.augmentation import random_affine
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
-from zoo.training import ema_of, frozen, minimise, record, update_ema
+from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
 
 __all__ = ["InfoGAN"]
+
+ANNEALED = 0.6  # share of the training after which the information has its full weight
 
 
 @MODELS.register
@@ -59,6 +65,8 @@ class InfoGAN(L.LightningModule):
         features: Units of the layer shared by D and Q.
         categorical_weight: Weight lambda of the categorical code's information (1 in the paper).
         continuous_weight: Weight lambda of the continuous codes' information.
+        anneal_from: Share of `categorical_weight` at the start; it grows geometrically to 1 over
+            the first 60 % of the training. 1 for none, as in the paper.
         dropout: Share of D's and Q's coarsest feature map that is dropped in training.
         jitter: Standard deviation of the affine maps' entries, 0 for none.
         lr_discriminator: Adam's rate for D and Q (2e-4 in the paper).
@@ -83,9 +91,10 @@ class InfoGAN(L.LightningModule):
         features: int = 128,
         categorical_weight: float = 1.0,
         continuous_weight: float = 0.1,
+        anneal_from: float = 0.05,
         dropout: float = 0.3,
         jitter: float = 0.15,
-        lr_discriminator: float = 2e-4,
+        lr_discriminator: float = 4e-4,
         lr_generator: float = 1e-3,
         betas: tuple[float, float] = (0.5, 0.999),
         ema_decay: float = 0.999,
@@ -99,6 +108,8 @@ class InfoGAN(L.LightningModule):
             ("features", features, "[1, inf)"),
             ("categorical_weight", categorical_weight, "[0, inf)"),
             ("continuous_weight", continuous_weight, "[0, inf)"),
+            ("anneal_from", anneal_from, "(0, 1]"),
+            ("dropout", dropout, "[0, 1)"),
             ("jitter", jitter, "[0, inf)"),
             ("lr_discriminator", lr_discriminator, "[0, inf)"),
             ("lr_generator", lr_generator, "[0, inf)"),
@@ -111,7 +122,7 @@ class InfoGAN(L.LightningModule):
         self.spec = spec
         self.noise_dim, self.num_codes, self.continuous = noise_dim, categories, continuous
         self.categorical_weight, self.continuous_weight = categorical_weight, continuous_weight
-        self.jitter = jitter
+        self.anneal_from, self.jitter = anneal_from, jitter
         self.lr_discriminator, self.lr_generator, self.betas = lr_discriminator, lr_generator, betas
 
         latent = noise_dim + categories + continuous
@@ -273,8 +284,9 @@ class InfoGAN(L.LightningModule):
             terms["continuous_information_nats"] = gaussian_information(mean, u)
         return terms
 
-    def _objective(self, terms: dict[str, Tensor], loss: str) -> Tensor:
-        objective = terms[loss] - self.categorical_weight * terms["categorical_information_nats"]
+    def _objective(self, terms: dict[str, Tensor], loss: str, share: float = 1.0) -> Tensor:
+        weight = self.categorical_weight * share
+        objective = terms[loss] - weight * terms["categorical_information_nats"]
         if self.continuous:
             objective = objective - self.continuous_weight * terms["continuous_information_nats"]
         return objective
@@ -282,18 +294,23 @@ class InfoGAN(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Updates D and Q on real and generated images, then G and its average."""
         optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
+        done = progress(self)
+        share = self.anneal_from ** max(0.0, 1 - done / ANNEALED)
+        for optimizer, lr in ((optimizer_d, self.lr_discriminator), (optimizer_g, self.lr_generator)):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * min(1.0, 2 * (1 - done))
         x = batch.image
         z, c, u = (part.to(x.device) for part in self._latents(len(x), None))
         fake = self.generator(self._join(z, c, u)).float().sigmoid()
 
         terms = self.discriminator_terms(x, fake.detach(), c, u)
         record(self, {"discriminator_loss": terms["discriminator_loss"]})
-        minimise(self, optimizer_d, self._objective(terms, "discriminator_loss"), counted=False)
+        minimise(self, optimizer_d, self._objective(terms, "discriminator_loss", share), counted=False)
 
         with frozen(self.trunk, self.discriminator_head, self.code_head):
             terms = self.generator_terms(fake, c, u)
             record(self, terms)
-            minimise(self, optimizer_g, self._objective(terms, "generator_loss"))
+            minimise(self, optimizer_g, self._objective(terms, "generator_loss", share))
         update_ema(self.generator_ema, self.generator)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:

@@ -1,0 +1,63 @@
+"""zoo.evaluate on a short run: what it prints, what it writes, and that it repeats."""
+
+import json
+
+import pytest
+
+from zoo.evaluate import main, score_table, shown
+from zoo.judge import read_report
+
+
+@pytest.fixture(scope="module")
+def run(shared_runs):
+    if not (shared_runs.root / "judged").exists():
+        assert shared_runs.here("--trainer.max_epochs=2", name="judged") == 0
+    return str(shared_runs.folder("judged"))
+
+
+def test_the_report_holds_what_the_table_shows(run, tmp_path, capsys):
+    file = tmp_path / "report.json"
+    assert main([run, "--json", str(file)]) == 0
+    report = read_report(file)
+    printed = "".join(capsys.readouterr().out.split())
+    assert len(report["scores"]) > 10
+    for score in report["scores"]:
+        assert score["name"] in printed  # protocol and all
+    assert report["preset"] == "quick" and report["model"] == "InfoGAN"
+    assert set(report["data"]["sha256"]) == {"train", "test"}
+    assert report["seconds"].keys() == {"codes", "samples"}
+
+
+def test_two_evaluations_are_equal(run, tmp_path):
+    reports = []
+    for name in ("a.json", "b.json"):
+        assert main([run, "--json", str(tmp_path / name)]) == 0
+        report = json.loads((tmp_path / name).read_text())
+        del report["seconds"]
+        reports.append(report)
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nobody"], "no model 'nobody'"),
+        (["{run}", "--protocl", "full"], "Did you mean --protocol?"),
+        (["{run}", "--protocol", "slow"], "--protocol"),
+        (["{run}", "--data", "Digit"], "Did you mean Digits?"),
+        (["{run}", "--features", "features_dogs"], "no model 'features_dogs'"),
+        ([], "NAME_OR_RUN"),
+    ],
+)
+def test_mistakes_are_answered_in_a_sentence(run, capsys, arguments, words):
+    assert main([argument.format(run=run) for argument in arguments]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("zoo.evaluate: ") and words in message
+    assert message.count("\n") == 1
+
+
+def test_values_that_do_not_exist_say_why():
+    missing = {"name": "gel[x]", "value": None, "unit": "nats", "better": "lower",
+               "details": {"status": "infeasible"}}  # fmt: skip
+    assert shown(missing) == "infeasible"
+    assert score_table("[odd] title", [missing]).row_count == 1

@@ -1,0 +1,207 @@
+"""Scores several models side by side: ``python -m zoo.compare infogan_mnist vae_mnist``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor
+
+from zoo.arguments import Parser
+from zoo.contracts import Samples
+from zoo.errors import UserError, exit_on_user_error
+from zoo.evaluate import add_judging_options, shown
+from zoo.files import replacing, write_json
+from zoo.judge import Subject, data_for, features_for, find_subject, judge, task_for
+from zoo.pictures import grid
+
+__all__ = ["best_of", "compare", "comparison_table", "labelled_rows", "main", "short_names"]
+
+SEED = 0
+COLUMNS = 12  # samples of each model in the picture
+INK, GROUND = (25, 25, 25), (245, 245, 245)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Shortens paths of runs to recipe and time, or to as many folders as tell them apart.
+
+    Raises:
+        UserError: if a model is named twice.
+
+    Example:
+        >>> short_names(["infogan_mnist", "runs/vae/monday", "runs/vae/tuesday"])
+        ['infogan_mnist', 'vae/monday', 'vae/tuesday']
+    """
+    parts = [Path(name).parts or (name,) for name in names]
+    for length in range(2, max(2, *map(len, parts)) + 1):
+        short = ["/".join(part[-length:]) for part in parts]
+        if len(set(short)) == len(short):
+            return short
+    raise UserError("a model is named twice; compare different ones.")
+
+
+def subjects_for(names: Sequence[str]) -> dict[str, Subject]:
+    """Loads the models and checks that they can be compared.
+
+    Raises:
+        UserError: if there are less than two, or their images have different shapes.
+    """
+    if len(names) < 2:
+        raise UserError("name at least two models to compare; python -m zoo.list shows them.")
+    subjects = dict(zip(short_names(names), map(find_subject, names), strict=True))
+    shapes = {name: subject.model.spec.shape for name, subject in subjects.items()}
+    if len(set(shapes.values())) > 1:
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise UserError(f"models to compare must make images of one shape, but: {told}.")
+    return subjects
+
+
+def compare(
+    subjects: Mapping[str, Subject],
+    preset: str,
+    *,
+    data_name: str | None = None,
+    root: str | None = None,
+    features_name: str | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Scores models on the same images and the same features.
+
+    Args:
+        subjects: The models by the names that they get in the table.
+        preset: Name of the protocol.
+        data_name: Data set; default the one that all of them were trained on.
+        root: Folder of data sets.
+        features_name: Feature network of the shelf; default that of the data set.
+
+    Returns:
+        The judge's report of each model.
+
+    Raises:
+        UserError: if they were trained on different data and none was named.
+    """
+    datas = {name: data_for(subject, data_name, root) for name, subject in subjects.items()}
+    prints = {name: (type(d).__name__, d.fingerprint("test")) for name, d in datas.items()}
+    if len(set(prints.values())) > 1:
+        told = ", ".join(f"{name}: {kind}" for name, (kind, _) in prints.items())
+        raise UserError(
+            f"the models have different test images ({told}); choose one data set with --data."
+        )
+    features = features_for(next(iter(datas.values())), features_name)
+    return {
+        name: judge(subject, task_for(subject, datas[name], features, preset), preset)
+        for name, subject in subjects.items()
+    }
+
+
+def best_of(values: Mapping[str, float | None], better: str) -> set[str]:
+    """Names who has the best value; nobody where neither is better, or there is no other.
+
+    A value that is missing or infinite is worse than any.
+
+    Example:
+        >>> best_of({"a": 1.0, "b": 2.0, "c": None}, "lower")
+        {'a'}
+    """
+    known = {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
+    if better not in ("lower", "higher") or len(values) < 2 or not known:
+        return set()
+    best = min(known.values()) if better == "lower" else max(known.values())
+    return {name for name, value in known.items() if value == best}
+
+
+def comparison_table(title: str, reports: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Lays reports out side by side; the best value of each row is marked with a star."""
+    by_name = {m: {s["name"]: s for s in report["scores"]} for m, report in reports.items()}
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    table.add_column("score", overflow="fold")
+    for name in reports:
+        table.add_column(escape(name), justify="right", overflow="fold")
+    table.add_column("better")
+    for score in dict.fromkeys(s for scores in by_name.values() for s in scores):
+        row = {m: scores[score] for m, scores in by_name.items() if score in scores}
+        better = next(iter(row.values()))["better"]
+        best = best_of({m: s["value"] for m, s in row.items()}, better)
+        cells = [
+            "" if m not in row else f"{'* ' if m in best else ''}{shown(row[m])}" for m in reports
+        ]
+        marked = [f"[bold]{cell}[/bold]" if cell.startswith("*") else cell for cell in cells]
+        table.add_row(escape(score), *marked, better)
+    return table
+
+
+def labelled_rows(rows: Mapping[str, Tensor]) -> Image.Image:
+    """Draws one row of images per model under the model's name.
+
+    Args:
+        rows: Images in [0, 1], shape (N, C, H, W), by name; N is the same for all.
+    """
+    font = ImageFont.load_default(size=16)
+    strips = {}
+    for name, images in rows.items():
+        pixels = (grid(images, columns=len(images)) * 255).round().to(torch.uint8)
+        strips[name] = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    line, gap = 24, 8
+    widest = max(int(font.getlength(name)) for name in strips)
+    width = max(widest, *(strip.width for strip in strips.values()))
+    height = sum(line + strip.height + gap for strip in strips.values())
+    sheet = Image.new("RGB", (width + 2 * gap, height + gap), GROUND)
+    pen, top = ImageDraw.Draw(sheet), gap // 2
+    for name, strip in strips.items():
+        pen.text((gap, top + 2), name, fill=INK, font=font)
+        sheet.paste(strip, (gap, top + line))
+        top += line + strip.height + gap
+    return sheet
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = Parser(
+        "zoo.compare",
+        "Scores several models on the same images and features: one table, and one picture with "
+        "a row of samples per model.",
+    )
+    parser.add_argument("models", metavar="NAME_OR_RUN", nargs="*", help="two or more models")
+    add_judging_options(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("compare.png"), help="default: compare.png"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the reports here")
+
+    def run() -> None:
+        options = parser.read(arguments)
+        if options.out.suffix.lower() != ".png":
+            raise UserError(f"--out must end in .png, got {options.out}.")
+        subjects = subjects_for(options.models)
+        reports = compare(
+            subjects, options.protocol, data_name=options.data, root=options.root,
+            features_name=options.features,
+        )  # fmt: skip
+        if options.json is not None:
+            write_json(options.json, reports)
+        data = next(iter(reports.values()))["data"]["name"]
+        Console().print(comparison_table(f"on {data}, best marked *", reports))
+        rows = {
+            name: subject.model.sample(COLUMNS, seed=SEED)
+            for name, subject in subjects.items()
+            if isinstance(subject.model, Samples)
+        }
+        if rows:
+            with replacing(options.out) as temporary:
+                labelled_rows(rows).save(temporary, format="PNG")
+            Console().print(escape(str(options.out)), highlight=False, soft_wrap=True)
+
+    return exit_on_user_error("zoo.compare", run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
