@@ -71,9 +71,7 @@ def test_imports_go_strictly_down(path):
         assert FLOOR[there] < FLOOR[here], f"{path.name} imports {module}, which is not below it"
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in FILES if room(p) == "models"], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "models"], ids=lambda p: p.name)
 def test_models_never_import_a_sibling_model(path):
     if path.name == "__init__.py":
         return

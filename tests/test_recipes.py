@@ -39,4 +39,6 @@ def test_recipe_trains_a_few_steps(path, tmp_path):
 def test_recipe_says_how_it_runs_on_several_devices(path):
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any("device" in line for line in head), "the header must speak of several devices"
-    assert any("aper" in line for line in head), "the header must cite the paper, or say there is none"
+    assert any("aper" in line for line in head), (
+        "the header must cite the paper, or say there is none"
+    )

@@ -15,7 +15,8 @@ def run(shared_runs):
     return str(shared_runs.folder("judged"))
 
 
-def test_the_report_holds_what_the_table_shows(run, tmp_path, capsys):
+def test_the_report_holds_what_the_table_shows(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a narrower table folds names
     file = tmp_path / "report.json"
     assert main([run, "--json", str(file)]) == 0
     report = read_report(file)

@@ -222,7 +222,6 @@ def test_a_huge_learning_rate_ends_in_words(runs, capsys):
     huge = ("--model.lr_discriminator=1e30", "--model.lr_generator=1e30")
     assert runs.here(*huge) == 2
     assert "became nan in epoch 1" in capsys.readouterr().err
-    assert (runs.folder() / "metrics.csv").is_file()  # what there is of the run stays
 
 
 @pytest.fixture(scope="module")

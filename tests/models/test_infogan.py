@@ -1,9 +1,12 @@
 """InfoGAN: which gradients flow where, and what its answers mean."""
 
+import warnings
+
+import lightning as L
 import pytest
 import torch
 
-from zoo.data import ImageSpec
+from zoo.data import DATASETS, ImageSpec
 from zoo.errors import UserError
 from zoo.models import InfoGAN
 
@@ -60,8 +63,12 @@ def test_each_weight_scales_its_own_term(model, code):
 def test_more_information_lowers_the_objective(model):
     # A flipped sign would make G hide its codes.
     base = {"generator_loss": torch.tensor(1.0), "continuous_information_nats": torch.tensor(0.0)}
-    less = model._objective({**base, "categorical_information_nats": torch.tensor(0.1)}, "generator_loss")
-    more = model._objective({**base, "categorical_information_nats": torch.tensor(0.2)}, "generator_loss")
+    less = model._objective(
+        {**base, "categorical_information_nats": torch.tensor(0.1)}, "generator_loss"
+    )
+    more = model._objective(
+        {**base, "categorical_information_nats": torch.tensor(0.2)}, "generator_loss"
+    )
     assert more < less
 
 
@@ -116,7 +123,9 @@ def test_an_answer_does_not_depend_on_its_neighbours(model):
 def test_without_continuous_codes(model):
     plain = InfoGAN(SPEC, categories=3, continuous=0, width=4, features=8)
     assert plain.codes() == ("category",)
-    terms = plain.generator_terms(torch.rand(4, *SPEC.shape), torch.tensor([0, 1, 2, 0]), torch.zeros(4, 0))
+    terms = plain.generator_terms(
+        torch.rand(4, *SPEC.shape), torch.tensor([0, 1, 2, 0]), torch.zeros(4, 0)
+    )
     assert "continuous_information_nats" not in terms
     assert torch.isfinite(plain._objective(terms, "generator_loss"))
 
@@ -133,3 +142,32 @@ def test_without_continuous_codes(model):
 def test_impossible_arguments_are_refused(arguments, words):
     with pytest.raises(UserError, match=words):
         InfoGAN(SPEC, **arguments)
+
+
+def test_annealing_and_rates_follow_the_plan(model, tmp_path):
+    # 10 batches: the information's share grows geometrically from anneal_from to 1 at 60 %, and
+    # the rates fall linearly to zero over the second half.
+    shares, rates = [], []
+    objective = model._objective
+
+    def spy(terms, loss, share=1.0):
+        if loss == "generator_loss":
+            shares.append(share)
+            rates.append([o.param_groups[0]["lr"] for o in model.optimizers()])
+        return objective(terms, loss, share)
+
+    model._objective = spy
+    trainer = L.Trainer(
+        max_epochs=1, limit_train_batches=10, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+        default_root_dir=tmp_path, use_distributed_sampler=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(model, DATASETS["Digits"](batch_size=32))
+    start = model.anneal_from
+    expected = [start ** max(0, 1 - i / 6) for i in range(10)]
+    assert shares == pytest.approx(expected) and shares[0] == start and shares[6:] == [1.0] * 4
+    falling = [min(1.0, 2 * (1 - i / 10)) for i in range(10)]
+    assert [d for d, _ in rates] == pytest.approx([model.lr_discriminator * f for f in falling])
+    assert [g for _, g in rates] == pytest.approx([model.lr_generator * f for f in falling])

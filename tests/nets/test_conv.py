@@ -8,7 +8,9 @@ from zoo.nets.conv import ConvDecoder, ConvEncoder, halvings, init_dcgan
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [(8, 8), (12, 12), (28, 28), (32, 32), (48, 48), (64, 64), (32, 64)])
+@pytest.mark.parametrize(
+    "size", [(8, 8), (12, 12), (28, 28), (32, 32), (48, 48), (64, 64), (32, 64)]
+)
 def test_every_promised_size(channels, size):
     decoder = ConvDecoder(10, channels, *size, base=4)
     encoder = ConvEncoder(channels, *size, base=4, features=6)

@@ -9,9 +9,7 @@ from torch import Tensor
 __all__ = ["random_affine"]
 
 
-def random_affine(
-    x: Tensor, std: float, *, generator: torch.Generator | None = None
-) -> Tensor:
+def random_affine(x: Tensor, std: float, *, generator: torch.Generator | None = None) -> Tensor:
     r"""Warps each image by its own random affine map near the identity; differentiable in x.
 
     .. math:: x'(p) = x(A p + b), \quad A = I + \epsilon_A,\; b = \epsilon_b,\;

@@ -66,13 +66,13 @@ class Classifier(L.LightningModule):
         if min(width, feature_width) < 1 or lr <= 0:
             raise UserError("--model.width, feature_width and lr must be positive.")
         if not 0 <= dropout < 1 or jitter < 0 or weight_decay < 0:
-            raise UserError("--model.dropout must lie in [0, 1), jitter and weight_decay from 0 on.")
+            raise UserError(
+                "--model.dropout must lie in [0, 1), jitter and weight_decay from 0 on."
+            )
         self.save_hyperparameters(ignore=["spec"])
         self.spec = spec
         self.jitter, self.lr, self.weight_decay = jitter, lr, weight_decay
-        self.encoder = ConvEncoder(
-            *spec.shape, base=width, features=feature_width, dropout=dropout
-        )
+        self.encoder = ConvEncoder(*spec.shape, base=width, features=feature_width, dropout=dropout)
         self.head = nn.Linear(feature_width, spec.classes)
 
     def features(self, x: Tensor) -> Tensor:

@@ -252,7 +252,10 @@ class InfoGAN(L.LightningModule):
             raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
         z, c, u = self._latents(2 * rows, seed)
         t = torch.linspace(0, 1, steps)[None, :, None]  # (1, S, 1)
-        arc = torch.cos(t * torch.pi / 2) * z[:rows, None] + torch.sin(t * torch.pi / 2) * z[rows:, None]
+        arc = (
+            torch.cos(t * torch.pi / 2) * z[:rows, None]
+            + torch.sin(t * torch.pi / 2) * z[rows:, None]
+        )
         line = (1 - t) * u[:rows, None] + t * u[rows:, None]
         c = c[:rows].repeat_interleave(steps)
         return self.decode(self._join(arc.flatten(0, 1), c, line.flatten(0, 1))).unflatten(
@@ -261,7 +264,9 @@ class InfoGAN(L.LightningModule):
 
     # ---------------------------------------------------------------- the two players
 
-    def discriminator_terms(self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
+    def discriminator_terms(
+        self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor
+    ) -> dict[str, Tensor]:
         """Computes the losses of D and Q for real images x and detached generated images."""
         real_features = self.trunk(random_affine(x, self.jitter))
         fake_features = self.trunk(random_affine(fake, self.jitter))
@@ -296,7 +301,10 @@ class InfoGAN(L.LightningModule):
         optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
         done = progress(self)
         share = self.anneal_from ** max(0.0, 1 - done / ANNEALED)
-        for optimizer, lr in ((optimizer_d, self.lr_discriminator), (optimizer_g, self.lr_generator)):
+        for optimizer, lr in (
+            (optimizer_d, self.lr_discriminator),
+            (optimizer_g, self.lr_generator),
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = lr * min(1.0, 2 * (1 - done))
         x = batch.image
@@ -305,7 +313,9 @@ class InfoGAN(L.LightningModule):
 
         terms = self.discriminator_terms(x, fake.detach(), c, u)
         record(self, {"discriminator_loss": terms["discriminator_loss"]})
-        minimise(self, optimizer_d, self._objective(terms, "discriminator_loss", share), counted=False)
+        minimise(
+            self, optimizer_d, self._objective(terms, "discriminator_loss", share), counted=False
+        )
 
         with frozen(self.trunk, self.discriminator_head, self.code_head):
             terms = self.generator_terms(fake, c, u)
@@ -318,7 +328,9 @@ class InfoGAN(L.LightningModule):
         players = nn.ModuleList([self.trunk, self.discriminator_head, self.code_head])
         return (
             torch.optim.Adam(players.parameters(), self.lr_discriminator, self.betas, fused=True),
-            torch.optim.Adam(self.generator.parameters(), self.lr_generator, self.betas, fused=True),
+            torch.optim.Adam(
+                self.generator.parameters(), self.lr_generator, self.betas, fused=True
+            ),
         )
 
     # ---------------------------------------------------------------- latents
