@@ -18,7 +18,7 @@ FLOORS = [
     {"recipe", "evaluation", "logs", "runs"},
     {"callbacks", "shelf", "usage"},
     {"engine", "judge"},
-    {"diagnosis"},
+    {"diagnosis", "judging"},
     {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare"},
     {"__main__"},
 ]  # fmt: skip

@@ -18,9 +18,9 @@ from torch import Tensor
 from zoo.arguments import Parser
 from zoo.contracts import Samples
 from zoo.errors import UserError, exit_on_user_error
-from zoo.evaluate import add_judging_options, shown
 from zoo.files import replacing, write_json
 from zoo.judge import Subject, data_for, features_for, find_subject, judge, task_for
+from zoo.judging import add_judging_options, shown
 from zoo.pictures import grid
 
 __all__ = ["best_of", "compare", "comparison_table", "labelled_rows", "main", "short_names"]

@@ -13,10 +13,10 @@ from rich.markup import escape
 from zoo.arguments import Parser
 from zoo.diagnosis import advise, open_case, page, summary
 from zoo.errors import UserError, exit_on_user_error
-from zoo.evaluate import add_judging_options
 from zoo.evaluation import fitting
 from zoo.files import write_text
 from zoo.judge import data_for, features_for, find_subject, judge, task_for
+from zoo.judging import add_judging_options
 
 __all__ = ["main"]
 

@@ -223,9 +223,9 @@ class Fit(LightningCLI):
             if is_first() and self._checkpoints().batches > 0:
                 self._write_environment()
             if tracker is not None:
-                if self.config["log_checkpoints"] and ended_well:
-                    tracker.send_checkpoints(self.folder.last, self.folder.best)
-                tracker.finish(0 if ended_well else 1)
+                send = self.config["log_checkpoints"] and ended_well
+                files = (self.folder.last, self.folder.best) if send else ()
+                tracker.finish(0 if ended_well else 1, *files)
         if is_first():
             self._summarise()
 

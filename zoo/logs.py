@@ -125,6 +125,7 @@ class Tracker(Logger):
     def __init__(self, run: Any) -> None:
         super().__init__()
         self.experiment = run
+        self._broken = False
 
     @property
     def name(self) -> str:
@@ -141,7 +142,13 @@ class Tracker(Logger):
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Sends figures; ``step`` as in `MetricsFile`."""
-        self.experiment.log(dict(metrics), step=None if step is None else int(step) + 1)
+        if self._broken:
+            return
+        try:
+            self.experiment.log(dict(metrics), step=None if step is None else int(step) + 1)
+        except Exception as error:
+            self._broken = True
+            _warn(f"W&B has stopped ({_short(error)}); figures go to metrics.csv only.")
 
     def log_picture(self, name: str, picture: Tensor, step: int) -> None:
         """Sends a picture, float in [0, 1], shape (3, H, W); ``step`` as in `MetricsFile`."""
@@ -150,19 +157,25 @@ class Tracker(Logger):
         pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
         self.log_metrics({name: wandb.Image(pixels)}, step)
 
-    def send_checkpoints(self, *paths: Path) -> None:
-        """Sends those of the checkpoints that exist as one artifact."""
+    def _send(self, *paths: Path) -> None:
         import wandb
 
         artifact = wandb.Artifact(f"{self.version}-checkpoints", type="model")
         for path in paths:
             if path.is_file():
-                artifact.add_file(str(path), policy="immutable")
+                artifact.add_file(str(path))
         self.experiment.log_artifact(artifact)
 
-    def finish(self, exit_code: int) -> None:
-        """Ends the run and the process behind it, so that nothing is lost or left over."""
+    def finish(self, exit_code: int, *checkpoints: Path) -> None:
+        """Ends the run and the process behind it, so that nothing is lost or left over.
+
+        Args:
+            exit_code: 0 if the run ended well.
+            checkpoints: Files to be sent before, as one artifact.
+        """
         try:
+            if checkpoints:
+                self._send(*checkpoints)
             self.experiment.finish(exit_code=exit_code)
         except Exception as error:  # the training is done; nothing here may spoil its end
             _warn(f"W&B did not end well ({_short(error)}); metrics.csv has all figures.")
@@ -222,21 +235,25 @@ def start_tracker(
     except Exception as error:
         if mode == "online":
             _warn(f"W&B cannot be reached ({_short(error)}); the run is recorded offline.")
-            try:
-                return Tracker(_start(folder, group, "offline", config))
+            try:  # under another name, since the first one is taken now
+                return Tracker(_start(folder, group, "offline", config, suffix="-offline"))
             except Exception as again:
                 error = again
         _warn(f"W&B did not start ({_short(error)}); figures go to metrics.csv only.")
         return None
 
 
-def _start(folder: Path, group: str, mode: str, config: dict[str, Any]) -> Any:
+def _start(
+    folder: Path, group: str, mode: str, config: dict[str, Any], suffix: str = ""
+) -> Any:
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nobody is called when it fails
     logging.getLogger("wandb").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its warnings speak to its developers
         import wandb
 
-        name = f"{group}-{folder.name}"
+        name = f"{group}-{folder.name}{suffix}"
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT", "zoo"),
             group=group,
@@ -250,7 +267,7 @@ def _start(folder: Path, group: str, mode: str, config: dict[str, Any]) -> Any:
                 silent=True,
                 quiet=True,
                 console="off",
-                init_timeout=30,
+                init_timeout=20,
                 x_disable_machine_info=False,
             ),
         )

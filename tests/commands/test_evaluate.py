@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from zoo.evaluate import main, score_table, shown
+from zoo.evaluate import main
 from zoo.judge import read_report
+from zoo.judging import score_table, shown
 
 
 @pytest.fixture(scope="module")
