@@ -210,7 +210,7 @@ class Fit(LightningCLI):
                 f"{path} holds weights but no state of training; it cannot be continued."
             )
         check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
-        self.seen = int(callbacks["Checkpoints"]["batches"])
+        self.seen = callbacks["Checkpoints"]
 
     def _train(self) -> None:
         """Trains, with loggers and messages on the first process only."""
@@ -243,10 +243,10 @@ class Fit(LightningCLI):
         print(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
         print(f"run folder: {folder.path}")
         if self.checkpoint is not None:
-            print(f"continuing {self.checkpoint.name} after batch {self.seen:,}", flush=True)
+            print(f"continuing {self.checkpoint.name} after batch {self.seen['batches']:,}", flush=True)
         config = {**recipe, "precision": self.precision}
         tracker = start_tracker(folder.path, self.config["name"], self.config["wandb"], config)
-        file = MetricsFile(folder.metrics, self.seen if continued else None)
+        file = MetricsFile(folder.metrics, self.seen["step"] if continued else None)
         self.trainer.loggers = [file, *([tracker] if tracker else [])]
         sys.stdout.flush()
         return tracker

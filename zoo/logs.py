@@ -1,6 +1,7 @@
 """Where a run's numbers go: always to ``metrics.csv``, and to Weights & Biases unless told not to.
 
-In both, the step is the number of batches that the run had seen.
+In both, the step is the number of batches that the run had seen; where gradients of several
+batches are gathered, that of their groups.
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.files import write_text
 
-__all__ = ["MetricsFile", "Tracker", "WandbMode", "logged_in", "start_tracker"]
+__all__ = ["MetricsFile", "Tracker", "WandbMode", "log_step", "logged_in", "start_tracker"]
 
 WandbMode = Literal["auto", "online", "offline", "off"]
 
 FLUSH_SECONDS = 10.0  # the file is never older than this, or than the last epoch
+
+
+def log_step(trainer: Any) -> int:
+    """Returns the step under which the trainer will log at this moment; its first one is 0."""
+    in_batch = trainer._logger_connector._first_loop_iter is not None
+    return trainer.fit_loop.epoch_loop._batches_that_stepped - (0 if in_batch else 1)
 
 
 class MetricsFile(Logger):
@@ -37,8 +44,8 @@ class MetricsFile(Logger):
 
     Args:
         path: The file; a new one replaces an older one.
-        keep: When continuing a run, the batches that its checkpoint has seen: rows up to there
-            stay, later ones will be written again.
+        keep: When continuing a run, the step of its checkpoint, from `log_step`: rows up to
+            there stay, later ones will be written again.
 
     Raises:
         UserError: if rows are to be kept and the file cannot be read.
@@ -49,7 +56,7 @@ class MetricsFile(Logger):
         self.path = path
         self._rows: dict[int, dict[str, Any]] = {}
         if keep is not None and path.is_file():
-            self._rows = {step: row for step, row in _read_rows(path).items() if step <= keep}
+            self._rows = {step: row for step, row in _read_rows(path).items() if step <= keep + 1}
         self._dirty = True
         self.flush()
 
@@ -70,7 +77,7 @@ class MetricsFile(Logger):
 
         Args:
             metrics: Figures by name.
-            step: The trainer's count, in which the first batch is 0.
+            step: The trainer's count, see `log_step`.
         """
         batches = 0 if step is None else int(step) + 1
         self._rows.setdefault(batches, {}).update(metrics)
@@ -177,6 +184,9 @@ class Tracker(Logger):
             if checkpoints:
                 self._send(*checkpoints)
             self.experiment.finish(exit_code=exit_code)
+            import wandb
+
+            wandb.teardown(exit_code)  # waits until all of it is in the file
         except Exception as error:  # the training is done; nothing here may spoil its end
             _warn(f"W&B did not end well ({_short(error)}); metrics.csv has all figures.")
 

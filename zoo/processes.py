@@ -42,14 +42,22 @@ def announce_children(folder: Any) -> None:
 
 def parent_run() -> str | None:
     """Returns the folder of the run that this process was started for, None if it is the first."""
-    return os.environ.get(RUN) if os.environ.get(PARENT) == str(os.getppid()) else None
+    return os.environ.get(RUN) if _started_by_run() else None
+
+
+def _started_by_run() -> bool:
+    """Says so even if the process that has started this one has ended since."""
+    parent = os.environ.get(PARENT, str(os.getpid()))
+    return parent != str(os.getpid()) and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def watch_parent() -> None:
     """Ends this process soon after the one that started it, if it is one of several of a run."""
-    parent = os.getppid()
-    started_by_run = os.environ.get(PARENT) == str(parent)
-    if not started_by_run and "TORCHELASTIC_RUN_ID" not in os.environ:
+    if _started_by_run():
+        parent = int(os.environ[PARENT])
+    elif "TORCHELASTIC_RUN_ID" in os.environ:
+        parent = os.getppid()
+    else:
         return
 
     def watch() -> None:

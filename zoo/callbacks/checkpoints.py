@@ -18,7 +18,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from zoo.errors import UserError, did_you_mean
 from zoo.files import replacing
-from zoo.logs import MetricsFile
+from zoo.logs import MetricsFile, log_step
 
 __all__ = ["Checkpoints", "Stopped", "atomic_checkpoints"]
 
@@ -93,7 +93,7 @@ class Checkpoints(Checkpoint):
         self.sign = 1 if mode == "min" else -1
         self.best_value: float | None = None
         self.seconds = 0.0
-        self.batches = 0
+        self.batches, self.step = 0, -1
         self._signals = _Signals()
         self._since = time.perf_counter()
 
@@ -113,7 +113,7 @@ class Checkpoints(Checkpoint):
         if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
             return
         stop = self._asked_to_stop(trainer, seen)
-        if stop is not None or seen % self.every == 0:
+        if stop is not None or seen // self.every > self.batches // self.every:
             self._save(trainer, self.last, seen)
         if stop is not None:
             raise Stopped(stop, seen)
@@ -180,23 +180,28 @@ class Checkpoints(Checkpoint):
             return
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
-        self.batches = seen
+        self.batches, self.step = seen, log_step(trainer)
         figures = _figures(trainer)
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile):
                 if figures:
-                    logger.log_metrics(figures, seen - 1)
+                    logger.log_metrics(figures, self.step)
                 logger.flush()
         trainer.save_checkpoint(path)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keeps the batches seen, the seconds spent and the best value."""
-        return {"batches": self.batches, "seconds": self.seconds, "best_value": self.best_value}
+        """Keeps the batches seen, the step of the loggers, the seconds spent, the best value."""
+        return {
+            "batches": self.batches,
+            "step": self.step,
+            "seconds": self.seconds,
+            "best_value": self.best_value,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Brings them back."""
-        self.batches, self.seconds = state_dict["batches"], state_dict["seconds"]
-        self.best_value = state_dict["best_value"]
+        self.batches, self.step = state_dict["batches"], state_dict["step"]
+        self.seconds, self.best_value = state_dict["seconds"], state_dict["best_value"]
 
 
 def _figures(trainer: L.Trainer) -> dict[str, float]:

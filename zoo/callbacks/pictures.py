@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.contracts import Samples, Traverses
 from zoo.errors import UserError
-from zoo.logs import Tracker
+from zoo.logs import Tracker, log_step
 from zoo.pictures import grid, save_png
 
 __all__ = ["Pictures", "draw"]
@@ -46,8 +46,7 @@ class Pictures(L.Callback):
             save_png(sheet, self.folder / f"{name}-epoch{epoch:04d}.png")
             for logger in trainer.loggers:
                 if isinstance(logger, Tracker):
-                    step = trainer.fit_loop.total_batch_idx
-                    logger.log_picture(f"pictures/{name}", sheet, step)
+                    logger.log_picture(f"pictures/{name}", sheet, log_step(trainer))
 
 
 def draw(model: Any, count: int = 64) -> dict[str, Tensor]:

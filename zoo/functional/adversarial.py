@@ -30,6 +30,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     Reference: Goodfellow et al. 2014, arXiv:1406.2661, Eq. 1. Deviations: none.
 
     Example:
+        >>> import torch
         >>> discriminator_loss(torch.zeros(2), torch.zeros(2))  # log 4
         tensor(1.3863)
     """
@@ -56,6 +57,7 @@ def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
     Reference: Goodfellow et al. 2014, arXiv:1406.2661, Eq. 1 and Section 3. Deviations: none.
 
     Example:
+        >>> import torch
         >>> generator_loss(torch.zeros(2))  # log 2
         tensor(0.6931)
     """
@@ -81,6 +83,7 @@ def categorical_information(logits: Tensor, codes: Tensor) -> Tensor:
     Reference: Chen et al. 2016, arXiv:1606.03657, Eq. 5. Deviations: none.
 
     Example:
+        >>> import torch
         >>> categorical_information(torch.zeros(4, 10), torch.arange(4)).abs() < 1e-6
         tensor(True)
     """
@@ -104,6 +107,7 @@ def gaussian_information(mean: Tensor, codes: Tensor, std: float = 1.0) -> Tenso
     Deviations: none.
 
     Example:
+        >>> import torch
         >>> gaussian_information(torch.zeros(4, 2), torch.zeros(4, 2))
         tensor(-0.4516)
     """

@@ -12,7 +12,7 @@ Reference: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel 2016, arXiv:1606.0
 
 Deviations:
 - The generator minimises -log D(G) (Goodfellow's non-saturating loss), as the authors' code does.
-- Leaner networks, without the 1024-unit layers, so that weights stay small.
+- Leaner networks than the paper's 1024-unit layers, so that weights stay small.
 - D and Q look at images through random small affine maps, the same law for real and generated
   ones. A code that must survive them cannot hide in the position or the slant of a few pixels.
 - Q trains its own layers only, on features that D learns for its own sake. In the paper the
@@ -22,6 +22,8 @@ Deviations:
 - The information's weight starts near zero and grows geometrically (deterministic annealing). At
   full weight from the start, the codes settle at once on a split of the images that training can
   hardly leave again, such as two codes for one digit and one for two.
+- Q knows the codes' prior: its average over real images is drawn to the uniform law that the
+  codes are drawn from. Otherwise a code can stay nearly unused on real images.
 - Rates fall to zero over the second half of the training.
 - `sample` uses an exponential moving average of the generator.
 """
@@ -62,9 +64,11 @@ class InfoGAN(L.LightningModule):
         categories: Values K of the categorical code, uniform.
         continuous: Number M of continuous codes, uniform on [-1, 1].
         width: Channels of the finest feature map.
-        features: Units of the layer shared by D and Q.
+        features: Units of the layer shared by D and Q (1024 in the paper).
+        hidden: Units of the generator's fully connected layer (1024 in the paper).
         categorical_weight: Weight lambda of the categorical code's information (1 in the paper).
         continuous_weight: Weight lambda of the continuous codes' information.
+        prior_weight: Weight of the pull of Q's average over real images to the codes' uniform prior.
         anneal_from: Share of `categorical_weight` at the start; it grows geometrically to 1 over
             the first 60 % of the training. 1 for none, as in the paper.
         dropout: Share of D's and Q's coarsest feature map that is dropped in training.
@@ -88,9 +92,11 @@ class InfoGAN(L.LightningModule):
         categories: int = 10,
         continuous: int = 2,
         width: int = 32,
-        features: int = 128,
+        features: int = 256,
+        hidden: int = 512,
         categorical_weight: float = 1.0,
         continuous_weight: float = 0.1,
+        prior_weight: float = 0.5,
         anneal_from: float = 0.05,
         dropout: float = 0.3,
         jitter: float = 0.15,
@@ -106,8 +112,10 @@ class InfoGAN(L.LightningModule):
             ("continuous", continuous, "[0, inf)"),
             ("width", width, "[1, inf)"),
             ("features", features, "[1, inf)"),
+            ("hidden", hidden, "[0, inf)"),
             ("categorical_weight", categorical_weight, "[0, inf)"),
             ("continuous_weight", continuous_weight, "[0, inf)"),
+            ("prior_weight", prior_weight, "[0, inf)"),
             ("anneal_from", anneal_from, "(0, 1]"),
             ("dropout", dropout, "[0, 1)"),
             ("jitter", jitter, "[0, inf)"),
@@ -122,20 +130,22 @@ class InfoGAN(L.LightningModule):
         self.spec = spec
         self.noise_dim, self.num_codes, self.continuous = noise_dim, categories, continuous
         self.categorical_weight, self.continuous_weight = categorical_weight, continuous_weight
-        self.anneal_from, self.jitter = anneal_from, jitter
+        self.prior_weight, self.anneal_from, self.jitter = prior_weight, anneal_from, jitter
         self.lr_discriminator, self.lr_generator, self.betas = lr_discriminator, lr_generator, betas
 
         latent = noise_dim + categories + continuous
-        self.generator = ConvDecoder(latent, *spec.shape, base=width)
+        self.generator = ConvDecoder(latent, *spec.shape, base=width, hidden=hidden)
         self.trunk = ConvEncoder(*spec.shape, base=width, features=features, dropout=dropout)
         self.discriminator_head = nn.Linear(features, 1)
         self.code_head = nn.Sequential(
-            nn.Linear(features, features, bias=False),
-            nn.BatchNorm1d(features),
+            nn.Linear(features, 128, bias=False),
+            nn.BatchNorm1d(128),
             nn.LeakyReLU(0.1),
-            nn.Linear(features, categories + continuous),
+            nn.Linear(128, categories + continuous),
         )
         init_dcgan(self.generator, self.trunk, self.discriminator_head, self.code_head)
+        self.code_share: Tensor  # running average of Q(c | x) over real images
+        self.register_buffer("code_share", torch.full((categories,), 1 / categories))
         self.generator_ema = ema_of(self.generator, ema_decay)
 
     # ---------------------------------------------------------------- what a user calls
@@ -274,7 +284,23 @@ class InfoGAN(L.LightningModule):
             self.discriminator_head(real_features).float(),
             self.discriminator_head(fake_features).float(),
         )
-        return {"discriminator_loss": loss, **self._information(fake_features.detach(), c, u)}
+        information = self._information(fake_features.detach(), c, u)
+        return {
+            "discriminator_loss": loss,
+            **information,
+            "code_prior_nats": self._prior_terms(real_features.detach()),
+        }
+
+    def _prior_terms(self, features: Tensor) -> Tensor:
+        """Returns sum_c q(c) log(q(c) / p(c)), whose gradient sees the batch's part of q only.
+
+        q is Q(c | x) averaged over the batch in the first place, and over many past batches in
+        the logarithm: one batch alone is never balanced, and should not be made so.
+        """
+        logits, _ = self._split(self.code_head(features).float())
+        share = logits.softmax(dim=1).mean(dim=0)
+        self.code_share.lerp_(share.detach(), 0.01)
+        return (share * (self.num_codes * self.code_share).log()).sum()
 
     def generator_terms(self, fake: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
         """Computes the losses of G for its images and the codes that made them."""
@@ -294,6 +320,8 @@ class InfoGAN(L.LightningModule):
         objective = terms[loss] - weight * terms["categorical_information_nats"]
         if self.continuous:
             objective = objective - self.continuous_weight * terms["continuous_information_nats"]
+        if "code_prior_nats" in terms:
+            objective = objective + self.prior_weight * terms["code_prior_nats"]
         return objective
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -312,9 +340,10 @@ class InfoGAN(L.LightningModule):
         fake = self.generator(self._join(z, c, u)).float().sigmoid()
 
         terms = self.discriminator_terms(x, fake.detach(), c, u)
-        record(self, {"discriminator_loss": terms["discriminator_loss"]})
+        own = ("discriminator_loss", "code_prior_nats")
+        record(self, {name: terms[name] for name in own})
         minimise(
-            self, optimizer_d, self._objective(terms, "discriminator_loss", share), counted=False
+            self, optimizer_d, self._objective(terms, "discriminator_loss"), counted=False
         )
 
         with frozen(self.trunk, self.discriminator_head, self.code_head):

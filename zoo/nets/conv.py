@@ -57,6 +57,8 @@ class ConvDecoder(nn.Module):
         height: Height of the image.
         width: Width of the image.
         base: Channels of the finest feature map; doubled at each coarser one.
+        hidden: Units of a fully connected layer before the coarsest feature map, 0 for none. With
+            it, parts of the latent vector can act on one another.
 
     Shape: (B, latent) -> (B, channels, height, width).
 
@@ -64,12 +66,18 @@ class ConvDecoder(nn.Module):
     many levels as the image size asks for.
     """
 
-    def __init__(self, latent: int, channels: int, height: int, width: int, base: int) -> None:
+    def __init__(
+        self, latent: int, channels: int, height: int, width: int, base: int, hidden: int = 0
+    ) -> None:
         super().__init__()
         times = halvings(height, width)
         top = _channels(base, times - 1)
         self.seed_shape = (top, height // 2**times, width // 2**times)
-        self.project = nn.Linear(latent, top * self.seed_shape[1] * self.seed_shape[2], bias=False)
+        mixing: list[nn.Module] = []
+        if hidden:
+            mixing = [nn.Linear(latent, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
+        flat = top * self.seed_shape[1] * self.seed_shape[2]
+        self.project = nn.Sequential(*mixing, nn.Linear(hidden or latent, flat, bias=False))
         layers: list[nn.Module] = [nn.BatchNorm2d(top), nn.ReLU()]
         for level in range(times - 1, 0, -1):
             fine = _channels(base, level - 1)

@@ -1,0 +1,157 @@
+"""What models need from the engine: one counted step per batch, named terms, averages."""
+
+import warnings
+
+import lightning as L
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from zoo.errors import UserError
+from zoo.training import NonFinite, ema_of, frozen, minimise, progress, record, update_ema
+
+
+class Duel(L.LightningModule):
+    """Two players with an optimiser each."""
+
+    def __init__(self, clip_norm=None, fused=False, second_counts=False):
+        super().__init__()
+        self.automatic_optimization = False
+        self.a, self.b = nn.Linear(4, 1), nn.Linear(4, 1)
+        self.clip_norm, self.fused, self.second_counts = clip_norm, fused, second_counts
+        self.shares, self.norms, self.terms = [], [], {}
+
+    def training_step(self, batch, batch_idx):
+        first, second = self.optimizers()
+        self.shares.append(progress(self))
+        loss = (self.a(batch) * 100).square().mean()
+        record(self, {"a": loss, **self.terms})
+        minimise(self, first, loss, clip_norm=self.clip_norm)
+        self.norms.append(float(torch.cat([p.grad.flatten() for p in self.a.parameters()]).norm()))
+        minimise(self, second, self.b(batch).square().mean(), counted=self.second_counts)
+
+    def configure_optimizers(self):
+        return [
+            torch.optim.Adam(p.parameters(), 1e-2, fused=self.fused) for p in (self.a, self.b)
+        ]
+
+
+def fit(model, **settings):
+    data = DataLoader(torch.randn(10, 4), batch_size=1)
+    settings = {"max_epochs": 1, "log_every_n_steps": 5, **settings}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = L.Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, **settings,
+        )  # fmt: skip
+        trainer.fit(model, data)
+    return trainer
+
+
+def test_one_step_is_counted_per_batch():
+    model = Duel()
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    trainer = fit(model)
+    assert trainer.global_step == 10
+    assert all(not torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_lightning_would_count_both():
+    """If this fails, Lightning has changed, and `counted` may go."""
+    assert fit(Duel(second_counts=True)).global_step == 20
+
+
+def test_max_steps_means_batches():
+    trainer = fit(Duel(), max_steps=7, max_epochs=-1)
+    assert trainer.fit_loop.total_batch_idx + 1 == 7
+
+
+@pytest.mark.parametrize("precision, fused", [("32-true", False), ("bf16-mixed", True)])
+def test_gradients_are_clipped_to_a_norm(precision, fused):
+    free, bound = Duel(fused=fused), Duel(clip_norm=0.5, fused=fused)
+    fit(free, precision=precision)
+    fit(bound, precision=precision)
+    assert min(free.norms) > 0.5
+    assert max(bound.norms) <= 0.5 * 1.001
+
+
+def test_bad_terms_are_named_before_they_reach_the_weights():
+    model = Duel()
+    model.terms = {"good": torch.tensor(1.0), "bad_nats": torch.tensor(float("nan"))}
+    before = model.a.weight.clone()
+    with pytest.raises(NonFinite, match="train/bad_nats became nan in epoch 1, batch 1") as error:
+        fit(model)
+    assert isinstance(error.value, UserError)
+    assert torch.equal(model.a.weight, before)
+
+
+def test_large_terms_are_not_bad():
+    model = Duel()
+    model.terms = {"log_det": torch.tensor(-3e38)}
+    fit(model)
+
+
+def test_terms_are_logged_when_a_line_is_due(monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        Duel, "log_dict", lambda self, terms, **_: logged.append((self.global_step, set(terms)))
+    )
+    fit(Duel())
+    assert logged == [(4, {"train/a"}), (9, {"train/a"})]
+
+
+def test_progress_runs_through_the_plan():
+    model = Duel()
+    fit(model, max_epochs=2)
+    assert model.shares == pytest.approx([batch / 20 for batch in range(20)])
+    model = Duel()
+    fit(model, max_steps=5, max_epochs=-1)
+    assert model.shares == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+
+
+def test_frozen_networks_pass_gradients_on_and_get_none():
+    a, b = nn.Linear(2, 2), nn.Linear(2, 2)
+    b.bias.requires_grad_(False)
+    x = torch.ones(1, 2)
+    with frozen(b):
+        b(a(x)).sum().backward()
+    assert a.weight.grad is not None
+    assert b.weight.grad is None
+    assert b.weight.requires_grad and not b.bias.requires_grad
+
+
+def test_frozen_thaws_after_an_error():
+    network = nn.Linear(1, 1)
+    with pytest.raises(KeyError), frozen(network):
+        raise KeyError
+    assert network.weight.requires_grad
+
+
+def test_ema_follows_the_formula():
+    network = nn.Linear(1, 1, bias=False)
+    average = ema_of(network, decay=0.9)
+    values = [1.0, 2.0, -1.0]
+    expected = None
+    for value in values:
+        network.weight.data.fill_(value)
+        update_ema(average, network)
+        expected = value if expected is None else 0.9 * expected + 0.1 * value
+    assert float(average.module.weight) == pytest.approx(expected)
+    assert not any(p.requires_grad for p in average.parameters())
+
+
+def test_ema_follows_buffers_too():
+    network = nn.BatchNorm1d(2)
+    average = ema_of(network, decay=0.5)
+    for value in (1.0, 3.0):
+        network.running_mean.fill_(value)
+        update_ema(average, network)
+    assert average.module.running_mean.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5])
+def test_ema_refuses_decays_outside_the_interval(decay):
+    with pytest.raises(UserError, match=r"\[0, 1\)"):
+        ema_of(nn.Linear(1, 1), decay)
