@@ -20,6 +20,7 @@ from zoo.callbacks import (
     EndTogether,
     EpochLines,
     EqualBuffers,
+    Health,
     KeepFinite,
     Pictures,
     Scores,
@@ -137,6 +138,7 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
         EqualBuffers(),
         Pictures(folder.pictures, options.pictures_every),
         Scores(options.pictures_every, folder.evaluation if options.evaluate else None),
+        Health(folder.path, options.pictures_every),
         Checkpoints(
             folder.checkpoints, options.save_every, options.monitor, options.monitor_mode,
             patience=options.pictures_every,

@@ -2,6 +2,7 @@
 
 from zoo.callbacks.checkpoints import Checkpoints, Stopped, atomic_checkpoints
 from zoo.callbacks.engine import ClipGradients, EqualBuffers, KeepFinite, SeedEachBatch
+from zoo.callbacks.health import Health
 from zoo.callbacks.pictures import Pictures
 from zoo.callbacks.progress import Bar, EpochLines
 from zoo.callbacks.scores import Scores
@@ -14,6 +15,7 @@ __all__ = [
     "EndTogether",
     "EpochLines",
     "EqualBuffers",
+    "Health",
     "KeepFinite",
     "Pictures",
     "Scores",
