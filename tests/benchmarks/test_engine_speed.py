@@ -184,19 +184,19 @@ def test_mlp(benchmark, tmp_path):
     ],
 )
 def test_infogan(benchmark, tmp_path, precision):
-    data = Noise(60)
+    data = Noise(30)
     other = bare_infogan(data.images("train").pixels, precision)
     model = InfoGAN(SPEC, width=32)
-    report(benchmark, *alternate(tmp_path, model, data, precision, other, 5), MOST)
+    report(benchmark, *alternate(tmp_path, model, data, precision, other, 4), MOST)
 
 
 @pytest.mark.skipif(not has_fast_bf16("cpu"), reason="no units for bfloat16")
 def test_infogan_in_bfloat16_against_float32(benchmark, tmp_path):
-    data = Noise(40)
+    data = Noise(20)
     pixels = data.images("train").pixels
     half, full = bare_infogan(pixels, "bf16-mixed"), bare_infogan(pixels, "32-true")
     times = {half: [], full: []}
-    for _ in range(4):
+    for _ in range(3):
         for epoch, seconds in times.items():
             start = time.perf_counter()
             epoch()

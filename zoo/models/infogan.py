@@ -24,6 +24,8 @@ Deviations:
   hardly leave again, such as two codes for one digit and one for two.
 - Q knows the codes' prior: its average over real images is drawn to the uniform law that the
   codes are drawn from. Otherwise a code can stay nearly unused on real images.
+- The running statistics of D's and Q's batch normalisation come from real images alone, as they
+  are: that is what `classify` and `encode` are asked about.
 - Rates fall to zero over the second half of the training.
 - `sample` uses an exponential moving average of the generator.
 """
@@ -47,10 +49,12 @@ from zoo.functional.augmentation import random_affine
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
+from zoo.nets.norm import fixed_statistics, measuring_statistics
 from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
 
 __all__ = ["InfoGAN"]
 
+MEASURE_EVERY = 10  # batches between measurements of the running statistics
 ANNEALED = 0.6  # share of the training after which the information has its full weight
 
 
@@ -339,18 +343,21 @@ class InfoGAN(L.LightningModule):
         z, c, u = (part.to(x.device) for part in self._latents(len(x), None))
         fake = self.generator(self._join(z, c, u)).float().sigmoid()
 
-        terms = self.discriminator_terms(x, fake.detach(), c, u)
-        own = ("discriminator_loss", "code_prior_nats")
-        record(self, {name: terms[name] for name in own})
-        minimise(
-            self, optimizer_d, self._objective(terms, "discriminator_loss"), counted=False
-        )
+        with fixed_statistics(self.trunk, self.code_head):
+            terms = self.discriminator_terms(x, fake.detach(), c, u)
+            own = ("discriminator_loss", "code_prior_nats")
+            record(self, {name: terms[name] for name in own})
+            objective = self._objective(terms, "discriminator_loss")
+            minimise(self, optimizer_d, objective, counted=False)
 
-        with frozen(self.trunk, self.discriminator_head, self.code_head):
-            terms = self.generator_terms(fake, c, u)
-            record(self, terms)
-            minimise(self, optimizer_g, self._objective(terms, "generator_loss", share))
+            with frozen(self.trunk, self.discriminator_head, self.code_head):
+                terms = self.generator_terms(fake, c, u)
+                record(self, terms)
+                minimise(self, optimizer_g, self._objective(terms, "generator_loss", share))
         update_ema(self.generator_ema, self.generator)
+        if batch_idx % MEASURE_EVERY == 0:
+            with measuring_statistics(self.trunk, self.code_head):
+                self.code_head(self.trunk(x))
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Returns Adam for D and Q, and Adam for G."""
