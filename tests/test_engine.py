@@ -141,7 +141,9 @@ def test_the_best_of_a_validation_term_is_kept(tmp_path):
     import csv
 
     with (tmp_path / "metrics.csv").open() as file:
-        losses = {int(r["step"]): float(r["val/loss"]) for r in csv.DictReader(file) if r["val/loss"]}
+        losses = {
+            int(r["step"]): float(r["val/loss"]) for r in csv.DictReader(file) if r["val/loss"]
+        }
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["callbacks"]["Checkpoints"]["batches"] == min(losses, key=losses.get)
 

@@ -195,9 +195,7 @@ def records(path):
 
 def items(message):
     """Returns keys and values of a record's items; nested keys are joined by dots."""
-    return {
-        item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in message
-    }
+    return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in message}
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +251,9 @@ def test_wandb_has_the_figures_against_batches(recorded):
 def test_wandb_has_pictures_that_change(recorded):
     folder, found, place = recorded
     history = [items(entry.item) for entry in found["history"]]
-    paths = [entry["pictures/samples.path"] for entry in history if "pictures/samples.path" in entry]
+    paths = [
+        entry["pictures/samples.path"] for entry in history if "pictures/samples.path" in entry
+    ]
     assert len(paths) == 2
     sheets = [(place / "files" / path).read_bytes() for path in paths]
     assert sheets[0] != sheets[1]

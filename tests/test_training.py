@@ -32,9 +32,7 @@ class Duel(L.LightningModule):
         minimise(self, second, self.b(batch).square().mean(), counted=self.second_counts)
 
     def configure_optimizers(self):
-        return [
-            torch.optim.Adam(p.parameters(), 1e-2, fused=self.fused) for p in (self.a, self.b)
-        ]
+        return [torch.optim.Adam(p.parameters(), 1e-2, fused=self.fused) for p in (self.a, self.b)]
 
 
 def fit(model, **settings):

@@ -243,7 +243,10 @@ class Fit(LightningCLI):
         print(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
         print(f"run folder: {folder.path}")
         if self.checkpoint is not None:
-            print(f"continuing {self.checkpoint.name} after batch {self.seen['batches']:,}", flush=True)
+            print(
+                f"continuing {self.checkpoint.name} after batch {self.seen['batches']:,}",
+                flush=True,
+            )
         config = {**recipe, "precision": self.precision}
         tracker = start_tracker(folder.path, self.config["name"], self.config["wandb"], config)
         file = MetricsFile(folder.metrics, self.seen["step"] if continued else None)

@@ -253,9 +253,7 @@ def start_tracker(
         return None
 
 
-def _start(
-    folder: Path, group: str, mode: str, config: dict[str, Any], suffix: str = ""
-) -> Any:
+def _start(folder: Path, group: str, mode: str, config: dict[str, Any], suffix: str = "") -> Any:
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nobody is called when it fails
     logging.getLogger("wandb").setLevel(logging.ERROR)

@@ -72,7 +72,7 @@ class InfoGAN(L.LightningModule):
         hidden: Units of the generator's fully connected layer (1024 in the paper).
         categorical_weight: Weight lambda of the categorical code's information (1 in the paper).
         continuous_weight: Weight lambda of the continuous codes' information.
-        prior_weight: Weight of the pull of Q's average over real images to the codes' uniform prior.
+        prior_weight: Weight of the pull of Q's average over real images to the codes' prior.
         anneal_from: Share of `categorical_weight` at the start; it grows geometrically to 1 over
             the first 60 % of the training. 1 for none, as in the paper.
         dropout: Share of D's and Q's coarsest feature map that is dropped in training.
