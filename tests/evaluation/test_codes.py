@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from zoo.evaluation import Task, evaluate
+from zoo.evaluation.codes import score_codes
 
 
 @pytest.fixture
@@ -66,3 +67,13 @@ def test_the_feature_network_is_scored_as_a_classifier(digits, features):
         float((wrong != digits.images("test").labels).float().mean()), abs=1e-6
     )
     assert score.value < 0.05
+
+
+def test_a_name_says_how_much_of_the_split_was_looked_at(digits):
+    # 200 of 360 images give another figure than all of them, so it must have another name.
+    model = type("Coded", (), {"num_codes": 10, "device": torch.device("cpu")})()
+    model.classify = lambda x: torch.zeros(len(x), dtype=torch.int64)
+    part = score_codes(Task(model, digits, limit=200))
+    assert [score.name for score in part] == [
+        "code_error[one-to-one,train->test:200]", "nmi[codes,test:200]", "ari[codes,test:200]"
+    ]  # fmt: skip

@@ -43,7 +43,7 @@ def test_real_images_that_were_not_trained_on_are_no_copies(perfect):
 def test_names_carry_the_protocol(perfect):
     assert perfect["fid"].name == "fid[digits-features,360,test]"
     assert perfect["gel_dropped"].name == "gel_dropped[kernel-et,36w,digits-features,360,test]"
-    assert perfect["memorisation_z"].name == "memorisation_z[digits-features,360,train/test]"
+    assert perfect["memorisation_z"].name == "memorisation_z[digits-features,360,1257-train/test]"
 
 
 def test_lost_classes_are_named_exactly(replay, images, digits, features):

@@ -21,7 +21,7 @@ def score_classifier(task: Task) -> list[Score]:
     accuracy = MulticlassAccuracy(task.data.spec.classes, average="micro").to(task.model.device)
     for batch in task.progress(task.data.loader(task.split, limit=task.limit), "classes"):
         accuracy.update(task.model.probabilities(batch.image), batch.label.to(task.model.device))
-    return [Score(f"error[{task.split}]", 1 - float(accuracy.compute()), "share", "lower")]
+    return [Score(f"error[{task.scope}]", 1 - float(accuracy.compute()), "share", "lower")]
 
 
 def fits_codes(task: Task) -> bool:
@@ -49,9 +49,9 @@ def score_codes(task: Task) -> list[Score]:
             if role == "test":
                 agreement.update(codes, labels)
     agree = agreement.compute()
-    name = f"code_error[{matching},train->{task.split}]"
+    name = f"code_error[{matching},train->{task.scope}]"
     return [
         Score(name, float(error.compute()), "share", "lower"),
-        Score(f"nmi[codes,{task.split}]", float(agree["nmi"]), "", "higher"),
-        Score(f"ari[codes,{task.split}]", float(agree["ari"]), "", "higher"),
+        Score(f"nmi[codes,{task.scope}]", float(agree["nmi"]), "", "higher"),
+        Score(f"ari[codes,{task.scope}]", float(agree["ari"]), "", "higher"),
     ]

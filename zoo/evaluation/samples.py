@@ -149,7 +149,8 @@ def score_samples(task: Task) -> list[Score]:
     if task.world == 1:  # a picture of the whole, which needs all features in one place
         gap = memorisation_gap(fake.features, real.features, train.features)
         details = {"p_value": float(gap.p_value), "closer": float(gap.closer)}
-        name = f"memorisation_z[{task.features.name},{short(task.count)},train/{task.split}]"
+        seen = f"{short(len(train.features))}-train/{task.split}"
+        name = f"memorisation_z[{task.features.name},{short(task.count)},{seen}]"
         scores.append(Score(name, float(gap.z), "", "", details))
     return scores
 

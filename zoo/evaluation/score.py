@@ -134,6 +134,12 @@ class Task:
         """Images of the split that are looked at."""
         return min(self.limit, len(self.data.images(self.split)))
 
+    @property
+    def scope(self) -> str:
+        """Names the split, and how much of it where that is not all: ``test`` or ``test:2k``."""
+        whole = self.count == len(self.data.images(self.split))
+        return self.split if whole else f"{self.split}:{short(self.count)}"
+
 
 def short(number: int) -> str:
     """Writes a count as protocols do.
