@@ -24,7 +24,11 @@ def brief_terms(figures: Mapping[str, float | Tensor]) -> list[str]:
         ['code_error 0.050', 'generator_loss 0.716']
     """
     ordered = sorted(figures, key=lambda name: not name.startswith("val/"))
-    return [f"{_brief(name)} {figures[name]:.3f}" for name in ordered]
+    return [f"{_brief(name)} {_written(float(figures[name]))}" for name in ordered]
+
+
+def _written(value: float) -> str:
+    return f"{value:.3f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3e}"
 
 
 def _brief(name: str) -> str:
