@@ -109,12 +109,10 @@ def record(module: L.LightningModule, terms: Mapping[str, Tensor], split: str = 
     every = max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
     due = (batch + 1) % every == 0 or split != "train"
     if module.device.type == "cpu" or due or batch % CHECK_EVERY == 0:
-        values = torch.stack([term.detach().float() for term in terms.values()])
-        if not bool(torch.isfinite(values).all()):
-            name, value = next(
-                (n, v) for n, v in zip(terms, values.tolist(), strict=True) if not math.isfinite(v)
-            )
-            raise NonFinite.of(f"{split}/{name}", value, trainer)
+        for name, term in terms.items():
+            value = term.item()
+            if not math.isfinite(value):
+                raise NonFinite.of(f"{split}/{name}", value, trainer)
     if due:
         named = {f"{split}/{name}": term.detach() for name, term in terms.items()}
         module.log_dict(named, sync_dist=split != "train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import lightning as L
@@ -70,8 +71,9 @@ class KeepFinite(L.Callback):
             NonFinite: if it is not finite.
         """
         if pl_module.automatic_optimization and pl_module.device.type == "cpu":
-            if not bool(torch.isfinite(loss)):
-                raise NonFinite.of("the loss", float(loss), trainer)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise NonFinite.of("the loss", value, trainer)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
