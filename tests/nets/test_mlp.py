@@ -1,0 +1,26 @@
+"""Fully connected networks: shapes, and that examples do not see one another."""
+
+import torch
+from torch import nn
+
+from zoo.nets.mlp import MLP
+
+
+def test_images_in_images_out():
+    net = MLP(12, (5, 7), (3, 2, 2), nn.ReLU)
+    assert net(torch.rand(4, 3, 2, 2)).shape == (4, 3, 2, 2)
+    widths = [layer.out_features for layer in net.layers if isinstance(layer, nn.Linear)]
+    assert widths == [5, 7, 12]
+    assert sum(isinstance(layer, nn.ReLU) for layer in net.layers) == 2
+
+
+def test_without_hidden_layers_it_is_linear():
+    net, x, y = MLP(6, (), 4).double(), torch.rand(6).double(), torch.rand(6).double()
+    zero = net(torch.zeros(1, 6).double())
+    both = net((x + y)[None]) - zero
+    torch.testing.assert_close(both, net(x[None]) + net(y[None]) - 2 * zero)
+
+
+def test_examples_do_not_see_one_another():
+    net, x = MLP(6, (8,), 4), torch.rand(3, 6)
+    torch.testing.assert_close(net(x)[1:2], net(x[1:2]))

@@ -1,0 +1,46 @@
+"""Fully connected networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+__all__ = ["MLP"]
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron.
+
+    Args:
+        inputs: Numbers per example; inputs of more dimensions are flattened first.
+        hidden: Units of each hidden layer; none at all gives a linear map.
+        outputs: Length of the result, or its shape.
+        activation: Makes the nonlinearity after each hidden layer.
+
+    Shape: (B, ...) with ``inputs`` numbers per example -> (B, *outputs).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int | tuple[int, ...],
+        activation: Callable[[], nn.Module] = nn.Tanh,
+    ) -> None:
+        super().__init__()
+        shape = (outputs,) if isinstance(outputs, int) else tuple(outputs)
+        layers: list[nn.Module] = [nn.Flatten()]
+        for before, after in pairwise([inputs, *hidden]):
+            layers += [nn.Linear(before, after), activation()]
+        size = 1
+        for side in shape:
+            size *= side
+        layers.append(nn.Linear(hidden[-1] if hidden else inputs, size))
+        layers += [nn.Unflatten(1, shape)] if len(shape) > 1 else []
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps a batch, example by example."""
+        return self.layers(x)
