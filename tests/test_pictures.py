@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from zoo.errors import UserError
-from zoo.pictures import SMALLEST_SIDE, grid, save_png
+from zoo.pictures import SMALLEST_SIDE, grid, save_png, scatter
 
 
 def test_images_lie_row_by_row_with_gaps_of_grey():
@@ -62,3 +62,27 @@ def test_a_png_holds_the_rounded_pixels(tmp_path):
         assert read.format == "PNG" and read.size == (7, 5) and read.mode == "RGB"
         assert read.getpixel((6, 4)) == tuple((image[:, 4, 6] * 255).round().int().tolist())
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["x.png"]
+
+
+def test_points_are_drawn_where_they_lie():
+    """x goes to the right, y upwards; what lies outside the square is left out."""
+    corner = scatter(torch.tensor([[0.75, 0.75]]), side=64)
+    assert corner.shape == (3, 64, 64)
+    dark = (corner < 1).all(dim=0).nonzero()
+    assert (
+        dark[:, 0].tolist() == [15] * 3 + [16] * 3 + [17] * 3
+    )  # rows from the top: above the middle
+    assert dark[:, 1].tolist() == [47, 48, 49] * 3
+    outside = torch.tensor([[-0.1, 0.5], [0.5, 1.1], [float("nan"), 0.5]])
+    assert (scatter(outside, side=64) == 1).all()
+
+
+def test_more_points_are_darker_but_never_leave_the_range():
+    one, many = (scatter(torch.full((n, 2), 0.5), side=9) for n in (1, 10_000))
+    assert (many[:, 4, 4] < one[:, 4, 4]).all() and 0 <= many.min() and many.max() == 1
+
+
+def test_images_of_one_pixel_with_two_channels_are_points():
+    points = torch.rand(50, 2)
+    assert torch.equal(grid(points[:, :, None, None]), scatter(points))
+    assert torch.equal(grid(points.view(5, 10, 2, 1, 1)), scatter(points))

@@ -15,6 +15,8 @@ RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.ya
 def embedded(recipe):
     """Returns the recipe's data section with the digits in the place of its data set."""
     arguments = dict(recipe["data"].get("init_args") or {})
+    if DATASETS[recipe["data"]["class_path"]].needs.startswith("nothing"):
+        return recipe["data"]  # it is always there: train on it as it is
     spec = DATASETS[recipe["data"]["class_path"]].native
     if spec.height != 8:
         arguments.setdefault("resize", spec.height)

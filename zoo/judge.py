@@ -13,7 +13,7 @@ from zoo.errors import UserError, did_you_mean
 from zoo.evaluation import Features, Task, evaluate, fitting
 from zoo.evaluation.score import Progress
 from zoo.progress import bar
-from zoo.recipe import build, read_recipe
+from zoo.recipe import arguments_of, build, class_name, read_recipe
 from zoo.runs import RunFolder, environment
 from zoo.shelf import available, load, load_run, read_card, sha256
 
@@ -91,7 +91,10 @@ def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:
         raise UserError(f"unknown data set {name!r}. {did_you_mean(name, DATASETS)}")
     if root is not None:
         own = section if isinstance(section, dict) else {"class_path": section}
-        section = {**own, "init_args": {**(own.get("init_args") or {}), "root": root}}
+        if "root" in arguments_of(
+            DATASETS[class_name("data", own)]
+        ):  # sets that are drawn have none
+            section = {**own, "init_args": {**(own.get("init_args") or {}), "root": root}}
     data = build("data", section)
     if data.spec.shape != subject.model.spec.shape:
         raise UserError(

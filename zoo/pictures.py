@@ -1,4 +1,4 @@
-"""Grids of images, written as PNG."""
+"""Grids of images, and clouds of points, written as PNG."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.files import replacing
 
-__all__ = ["SMALLEST_SIDE", "grid", "save_png"]
+__all__ = ["SMALLEST_SIDE", "grid", "save_png", "scatter"]
 
 SMALLEST_SIDE = 56  # smaller images are enlarged by whole factors, so that a person can see them
+PLANE_SIDE = 512  # pixels of a picture of the unit square
+INK = torch.tensor([0.10, 0.25, 0.55])  # colour of points
+DOT = torch.tensor([[0.3, 0.7, 0.3], [0.7, 1.0, 0.7], [0.3, 0.7, 0.3]])  # darkness of one point
 
 
 def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
-    """Lays images out in rows on a grey ground.
+    """Lays images out in rows on a grey ground; points of the plane become one `scatter`.
 
     Args:
         images: Images in [0, 1], shape (N, C, H, W), or (R, S, C, H, W) for R rows of S.
@@ -41,6 +44,8 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
         images = images.flatten(0, 1)
     if len(images) == 0:
         raise UserError("there are no images to show: ask for at least one.")
+    if images.shape[1:] == (2, 1, 1):
+        return scatter(images.flatten(1))
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     images = images.detach().float().cpu().clamp(0, 1)
     images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
@@ -52,6 +57,32 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     images = torch.nn.functional.pad(images, (0, gap, 0, gap), value=0.5)
     sheet = rearrange(images, "(r s) c h w -> c (r h) (s w)", s=columns)
     return torch.nn.functional.pad(sheet, (gap, 0, gap, 0), value=0.5)
+
+
+def scatter(points: Tensor, side: int = PLANE_SIDE) -> Tensor:
+    """Draws points of the unit square as dots that darken where they overlap.
+
+    Args:
+        points: Shape (N, 2): x to the right and y upwards, both in [0, 1]. Points outside, or not
+            finite, are not drawn.
+        side: Pixels of the picture's sides.
+
+    Returns:
+        One colour image in [0, 1], shape (3, side, side), on white.
+
+    Example:
+        >>> scatter(torch.tensor([[0.0, 1.0]]), side=8)[0, :2, :2].lt(1).tolist()
+        [[True, True], [True, True]]
+    """
+    points = points.detach().float().cpu()
+    points = points[((points >= 0) & (points <= 1)).all(dim=1)]
+    column, row = (points * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])).mul(side).long(
+    ).clamp(max=side - 1).unbind(dim=1)  # fmt: skip
+    counts = torch.bincount(row * side + column, minlength=side * side).view(1, 1, side, side)
+    darkness = torch.nn.functional.conv2d(counts.float(), DOT[None, None], padding=1)[0]
+    # A lone point shows, and of a thousand in one place some shape is left.
+    share = 1 - torch.exp(-darkness)
+    return 1 - share * (1 - INK[:, None, None])
 
 
 def save_png(image: Tensor, path: Path) -> None:

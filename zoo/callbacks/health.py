@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import Classifies, Encodes
+from zoo.data.loader import unit_range
 from zoo.errors import UserError
 from zoo.files import write_json
 from zoo.knobs import turn
@@ -266,7 +267,7 @@ class Health(L.Callback):
         device = model.device
         if count < 2 or not isinstance(model, (Classifies, Encodes)):
             return {}
-        x = images.fetch(torch.arange(count)).to(device).float() / 255
+        x = unit_range(images.fetch(torch.arange(count))).to(device)
         found: dict[str, str | None] = {}
         if isinstance(model, Classifies):
             counts = torch.bincount(model.classify(x).cpu(), minlength=model.num_codes)

@@ -52,10 +52,15 @@ class Pictures(L.Callback):
 def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
     """Draws what a model can show: samples, and one traversal per code.
 
+    Args:
+        model: A model.
+        count: Number of samples; of points of the plane, forty times as many.
+
     Returns:
         Pictures by name, each a colour image in [0, 1], shape (3, H, W).
     """
     sheets = {}
+    count *= 40 if model.spec.points else 1
     if isinstance(model, Samples):
         sheets["samples"] = grid(model.sample(count, seed=SEED))
     if isinstance(model, Traverses):

@@ -12,6 +12,8 @@ from zoo.data.digits import Digits
 from zoo.data.folder import ImageFolder
 from zoo.data.module import DATASETS, ImageData
 from zoo.data.spec import Batch, ImageSpec
+from zoo.data.stacked import StackedMNIST
+from zoo.data.toys import GaussianGrid, GaussianRing, TwoMoons
 from zoo.data.vision import CIFAR10, KMNIST, MNIST, SVHN, FashionMNIST
 
 __all__ = [
@@ -24,7 +26,11 @@ __all__ = [
     "CelebA",
     "Digits",
     "FashionMNIST",
+    "GaussianGrid",
+    "GaussianRing",
     "ImageData",
     "ImageFolder",
     "ImageSpec",
+    "StackedMNIST",
+    "TwoMoons",
 ]

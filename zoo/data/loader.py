@@ -26,6 +26,7 @@ __all__ = [
     "Order",
     "mix_seed",
     "subset",
+    "unit_range",
 ]
 
 
@@ -45,15 +46,27 @@ def mix_seed(*parts: int) -> int:
     return state >> 1
 
 
+def unit_range(pixels: Tensor) -> Tensor:
+    """Brings what a data set stores to float32 in [0, 1]: bytes are divided by 255.
+
+    Points of the plane are stored as float32 in [0, 1] already, and stay what they are.
+
+    Example:
+        >>> unit_range(torch.tensor([0, 255], dtype=torch.uint8))
+        tensor([0., 1.])
+    """
+    return pixels if pixels.is_floating_point() else pixels.to(torch.float32).div_(255)
+
+
 class Images(Protocol):
-    """A data set's images as bytes, fetched by index."""
+    """A data set's images, fetched by index: as bytes, or where they are no pixels, as floats."""
 
     labels: Tensor
 
     def __len__(self) -> int: ...
 
     def fetch(self, indices: Tensor) -> Tensor:
-        """Returns uint8 images, shape (B, C, H, W)."""
+        """Returns uint8 images, or float32 points in [0, 1], shape (B, C, H, W)."""
         ...
 
 
@@ -61,7 +74,7 @@ class MemoryImages:
     """Decoded images in memory.
 
     Args:
-        pixels: uint8, shape (N, C, H, W).
+        pixels: uint8, or float32 in [0, 1], shape (N, C, H, W).
         labels: int64, shape (N,).
     """
 
@@ -73,7 +86,7 @@ class MemoryImages:
         return len(self.pixels)
 
     def fetch(self, indices: Tensor) -> Tensor:
-        """Returns uint8 images, shape (B, C, H, W)."""
+        """Returns images as they are stored, shape (B, C, H, W)."""
         return self.pixels[indices]
 
 
@@ -174,6 +187,8 @@ class Order:
         seed: Decides the permutations.
         rank: This process, from 0.
         world: Number of processes.
+        whole: Deal whole batches to the ranks in turn instead of images, so that the batches are
+            the same for any number of processes; a rank may get none. For evaluation.
 
     Raises:
         UserError: if there is no image for some rank, or the batch size is not positive.
@@ -181,14 +196,14 @@ class Order:
 
     def __init__(
         self, count: int, batch_size: int, *, shuffle: bool, seed: int = 0, rank: int = 0,
-        world: int = 1,
+        world: int = 1, whole: bool = False,
     ) -> None:  # fmt: skip
         if batch_size < 1:
             raise UserError(f"--data.batch_size must be at least 1, got {batch_size}.")
-        if count < world:
+        if count < world and not whole:
             raise UserError(f"{count} images cannot be shared among {world} processes.")
         self.count, self.shuffle, self.seed = count, shuffle, seed
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.whole = rank, world, whole
         self.batch_size = min(batch_size, count // world) if shuffle else batch_size
         self.epoch = 0
 
@@ -199,10 +214,14 @@ class Order:
     def __len__(self) -> int:
         if self.shuffle:
             return self.count // (self.batch_size * self.world)
+        if self.whole:
+            return len(range(self.rank, math.ceil(self.count / self.batch_size), self.world))
         return math.ceil(len(range(self.rank, self.count, self.world)) / self.batch_size)
 
     def batches(self) -> tuple[Tensor, ...]:
         """Returns the indices of each batch of the present epoch on this rank."""
+        if self.whole:
+            return torch.arange(self.count).split(self.batch_size)[self.rank :: self.world]
         if not self.shuffle:
             return torch.arange(self.rank, self.count, self.world).split(self.batch_size)
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
@@ -245,7 +264,7 @@ class BatchLoader:
         self._given = start
         batches = order.batches()[start:]
         for number, (indices, pixels) in enumerate(self._pixels(batches), start):
-            image = pixels.to(torch.float32).div_(255)
+            image = unit_range(pixels)
             if self.binarize:
                 seed = mix_seed(order.seed, order.epoch, number, order.rank)
                 image = torch.bernoulli(image, generator=torch.Generator().manual_seed(seed))

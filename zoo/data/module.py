@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from zoo.data.loader import (
     Order,
     mix_seed,
     subset,
+    unit_range,
 )
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError, did_you_mean
@@ -37,6 +39,7 @@ __all__ = [
     "data_root",
     "fit_to_size",
     "require_choice",
+    "spread",
 ]
 
 Binarize = Literal["none", "dynamic", "static"]
@@ -45,6 +48,7 @@ Split = Literal["train", "val", "test"]
 DATASETS: Registry[type[ImageData]] = Registry("data set")
 
 SPLIT_SEED = 20160531  # decides for ever which training images validate; arbitrary
+JUDGED_AT_ONCE = 100  # images of the judge's batches
 BITS_SEED = 20160601  # decides for ever the bits of static binarisation and of evaluation
 
 
@@ -88,6 +92,17 @@ def fit_to_size(pixels: Tensor, resize: int | None, pad: int | None) -> Tensor:
         top, left = rows // 2, columns // 2
         pixels = F.pad(pixels, (left, columns - left, top, rows - top))
     return pixels
+
+
+def spread(count: int, limit: int | None) -> Tensor:
+    """Chooses ``limit`` of ``count`` places, evenly spread; all of them for None or enough.
+
+    Example:
+        >>> spread(10, 4).tolist()
+        [0, 2, 5, 7]
+    """
+    size = count if limit is None else max(0, min(limit, count))
+    return torch.arange(size) * count // max(size, 1)
 
 
 def _draw(seed: int, pixels: Tensor, indices: Tensor) -> Tensor:
@@ -293,25 +308,58 @@ class ImageData(L.LightningDataModule):
         Args:
             split: Which split.
             shuffle: True for training: epochs in random order, incomplete batches left out.
-            limit: Use only the first so many images of the split.
+            limit: Use only so many images, spread evenly over the split, so that a set sorted by
+                class or by writer is seen as a whole.
 
         Raises:
             UserError: if there is no image.
         """
-        images = self.images(split)
+        images = self._some(split, limit)
         rank, world = (
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
-        count = len(images) if limit is None else min(limit, len(images))
-        if count < 1:
-            why = f"limit is {limit}" if len(images) else "--data.val_size is 0"
-            raise UserError(f"there are no {split} images to load: {why}.")
         order = Order(
-            count, self.batch_size, shuffle=shuffle, seed=self.seed, rank=rank, world=world
+            len(images), self.batch_size, shuffle=shuffle, seed=self.seed, rank=rank, world=world
         )
         return BatchLoader(
             images, order, binarize=shuffle and self.binarize == "dynamic", workers=self.workers
         )
+
+    def dealt(
+        self, split: Split, *, limit: int | None = None, rank: int = 0, world: int = 1
+    ) -> BatchLoader:
+        """Returns batches for the judge: the same ones for any number of processes, dealt in turn.
+
+        Args:
+            split: Which split.
+            limit: Use only so many images, spread evenly over the split.
+            rank: This process, from 0.
+            world: Number of processes.
+
+        Raises:
+            UserError: if there is no image.
+        """
+        images = self._some(split, limit)
+        order = Order(
+            len(images), JUDGED_AT_ONCE, shuffle=False, rank=rank, world=world, whole=True
+        )
+        return BatchLoader(images, order, workers=self.workers)
+
+    def _some(self, split: Split, limit: int | None) -> Images:
+        images = self.images(split)
+        chosen = spread(len(images), limit)
+        if not len(chosen):
+            why = f"limit is {limit}" if len(images) else "--data.val_size is 0"
+            raise UserError(f"there are no {split} images to load: {why}.")
+        return images if len(chosen) == len(images) else subset(images, chosen)
+
+    def with_bits(self, binarize: Binarize) -> ImageData:
+        """Returns the same data, binarised in another way or not at all."""
+        if binarize == self.binarize:
+            return self
+        other = copy(self)
+        other.binarize, other._images = binarize, {}
+        return other
 
     def train_dataloader(self) -> BatchLoader:
         """Returns the training batches."""
@@ -328,11 +376,13 @@ class ImageData(L.LightningDataModule):
     def report(self) -> str:
         """Says in a line what there is: counts, shape, classes and range of the training images."""
         train, val = self.images("train"), self.images("val")
-        probe = train.fetch(torch.arange(min(256, len(train))))
+        probe = unit_range(train.fetch(torch.arange(min(256, len(train)))))
         channels, height, width = self.spec.shape
+        look = f"images, {height}x{width}, {'grey' if channels == 1 else 'colour'}"
+        if self.spec.points:
+            look = "points of the plane"
         return (
-            f"{type(self).__name__}: {len(train):,} training and {len(val):,} validation images, "
-            f"{height}x{width}, {'grey' if channels == 1 else 'colour'}, "
+            f"{type(self).__name__}: {len(train):,} training and {len(val):,} validation {look}, "
             f"{self.spec.classes or 'no'} classes, "
-            f"values {probe.min().item() / 255:.2f} to {probe.max().item() / 255:.2f}"
+            f"values {probe.min().item():.2f} to {probe.max().item():.2f}"
         )

@@ -39,6 +39,11 @@ class ImageSpec:
         return self.channels, self.height, self.width
 
     @property
+    def points(self) -> bool:
+        """Whether the images are points of the plane: one pixel with two channels."""
+        return self.shape == (2, 1, 1)
+
+    @property
     def size(self) -> int:
         """Numbers per image."""
         return self.channels * self.height * self.width

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import HasElbo, HasLogProb, Samples
+from zoo.data.loader import unit_range
 from zoo.diagnosis.evidence import Evidence
 from zoo.evaluation import Task
 from zoo.evaluation.samples import Bank, collect, knows_classes, quality, witnesses_of
@@ -90,7 +91,7 @@ class Case:
 
     def images(self, split: str, indices: Tensor) -> Tensor:
         """Returns images of the data set in [0, 1], shape (N, C, H, W)."""
-        return self.task.data.images(split).fetch(indices.cpu()).float() / 255  # type: ignore[arg-type]
+        return unit_range(self.task.data.images(split).fetch(indices.cpu()))  # type: ignore[arg-type]
 
     def generated(self, indices: Tensor) -> Tensor:
         """Returns generated images in [0, 1], shape (N, C, H, W)."""
