@@ -36,6 +36,7 @@ from zoo.errors import UserError
 from zoo.precision import automatic_precision
 from zoo.processes import lost_others
 from zoo.runs import RunFolder
+from zoo.shelf import load
 
 __all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
 
@@ -215,6 +216,7 @@ def train(
         # optimiser does in every step; torch's own way remembers that there is none.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _bring_features(model)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
     except Stopped:
@@ -232,6 +234,12 @@ def train(
         begun = trainer.global_step > 0
         raise (None if begun else _refusal(error)) or error from error.__cause__
     together.children.wait(60)
+
+
+def _bring_features(model: Any) -> None:
+    """Brings the feature network of the shelf that a model's loss names, if it names one."""
+    if name := getattr(model, "feature_network", None):
+        model.use_feature_network(load(name))
 
 
 def _refusal(error: BaseException) -> UserError | None:

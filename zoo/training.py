@@ -124,9 +124,11 @@ def progress(module: L.LightningModule) -> float:
     the same schedule.
     """
     trainer = module.trainer
-    planned = trainer.max_steps
+    planned, batches = trainer.max_steps, trainer.num_training_batches
+    if math.isinf(batches):  # training has not begun
+        return 0.0
     if planned < 0 and trainer.max_epochs is not None and trainer.max_epochs > 0:
-        planned = trainer.max_epochs * int(trainer.num_training_batches)
+        planned = trainer.max_epochs * int(batches)
     return min(trainer.fit_loop.total_batch_idx / planned, 1.0) if planned > 0 else 0.0
 
 

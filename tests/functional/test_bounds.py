@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from zoo.functional.bounds import importance_bound
+from zoo.functional.bounds import importance_bound, resample
 from zoo.functional.likelihood import gaussian_log_prob
 
 
@@ -42,3 +42,15 @@ def test_elbo_iwae_and_likelihood_are_ordered():
     assert iwae50 - 4 * e50 < exact
     tight, error = bounds(posterior_mean, log_std, 1)
     assert torch.allclose(tight, exact, atol=1e-10) and error < 1e-10
+
+
+def test_resampling_chooses_in_proportion_to_the_weights():
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.tensor([0.05, 0.6, 0.0, 0.35], dtype=torch.float64)[:, None].expand(-1, 20_000)
+    start = torch.rand(20_000, generator=generator, dtype=torch.float64)
+    chosen = resample(weights, 3, start)
+    counts = torch.stack([(chosen == i).sum(dim=0) for i in range(4)]).double()
+    assert counts.sum(dim=0).unique().tolist() == [3]
+    off = (counts - 3 * weights).abs()
+    assert off.max() < 1 and counts[2].sum() == 0
+    assert torch.allclose(counts.mean(dim=1), 3 * weights[:, 0], atol=4 * 0.5 / math.sqrt(20_000))

@@ -1,4 +1,4 @@
-"""Residual networks: shapes at every size of the zoo, identity at the start, no batch statistics."""
+"""Residual networks: shapes at every size, identity at the start, no batch statistics."""
 
 import pytest
 import torch

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from zoo.contracts import HasElbo, HasLogProb
+from zoo.contracts import HasLogProb, capabilities
 from zoo.evaluation.score import Score, Task, short
 
 __all__ = ["bits_per_dim", "fits_elbo", "fits_log_prob", "importance_bound", "score_elbo",
@@ -104,7 +104,7 @@ def score_log_prob(task: Task) -> list[Score]:
 
 def fits_elbo(task: Task) -> bool:
     """Models with a bound on the likelihood."""
-    return isinstance(task.model, HasElbo)
+    return "elbo" in capabilities(task.model)
 
 
 def score_elbo(task: Task) -> list[Score]:

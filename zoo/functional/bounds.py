@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
-__all__ = ["importance_bound"]
+__all__ = ["importance_bound", "resample"]
 
 
 def importance_bound(log_weights: Tensor, dim: int = 0) -> Tensor:
@@ -27,8 +28,35 @@ def importance_bound(log_weights: Tensor, dim: int = 0) -> Tensor:
     Reference: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, Eq. 8. Deviations: none.
 
     Example:
-        >>> import torch
         >>> importance_bound(torch.tensor([1.0, 3.0]).log())
         tensor(0.6931)
     """
     return log_weights.logsumexp(dim) - math.log(log_weights.shape[dim])
+
+
+def resample(weights: Tensor, count: int, start: Tensor) -> Tensor:
+    r"""Draws samples by their weights, systematically.
+
+    On the unit interval, cut into pieces as long as the weights, `count` equidistant points choose
+    the pieces they fall into. Sample i is chosen count * w_i times in expectation over a uniform
+    start, and never more than one time off that.
+
+    Args:
+        weights: Weights that sum to 1 over the first dimension, shape (K, B).
+        count: How many to draw.
+        start: Uniform on [0, 1), shape (B,).
+
+    Returns:
+        Chosen samples, in 0..K-1, shape (count, B), int64.
+
+    Reference: Kitagawa 1996, J. Comput. Graph. Stat. 5(1). Deviations: none.
+
+    Example:
+        >>> resample(torch.tensor([[0.5], [0.0], [0.5]]), 4, torch.tensor([0.3])).T
+        tensor([[0, 0, 2, 2]])
+    """
+    ends = weights.cumsum(dim=0)
+    steps = torch.arange(count, device=weights.device)[:, None]
+    points = (steps + start) / count  # (count, B)
+    chosen = torch.searchsorted(ends.T.contiguous(), points.T.contiguous(), right=True).T
+    return chosen.clamp(max=len(weights) - 1)  # the weights' sum may round below 1

@@ -3,5 +3,6 @@
 from zoo.models.classifier import Classifier
 from zoo.models.infogan import InfoGAN
 from zoo.models.registry import MODELS
+from zoo.models.vae import VAE
 
-__all__ = ["MODELS", "Classifier", "InfoGAN"]
+__all__ = ["MODELS", "VAE", "Classifier", "InfoGAN"]

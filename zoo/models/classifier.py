@@ -80,6 +80,22 @@ class Classifier(L.LightningModule):
         with answering(self):
             return in_chunks(self.encoder, x.to(self.device))
 
+    def feature_maps(self, x: Tensor) -> list[Tensor]:
+        """Returns the encoder's maps after each activation; gradients flow through to x.
+
+        Args:
+            x: Images in [0, 1], shape (B, C, H, W).
+
+        Returns:
+            Maps from fine to coarse, shapes (B, C', H', W'), and at the end features, (B, F).
+        """
+        maps = []
+        for layer in self.encoder.layers:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                maps.append(x)
+        return maps
+
     def probabilities(self, x: Tensor) -> Tensor:
         """Returns class probabilities, shape (B, classes), of images in [0, 1]."""
         with answering(self):

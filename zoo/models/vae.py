@@ -1,0 +1,469 @@
+r"""VAE: a latent variable model trained by a bound on its likelihood.
+
+.. math:: \log p(x) \ge E_{q(z \mid x)}\Big[\log \frac1k \sum_{i=1}^k
+          \frac{p(x \mid z_i)\, p(z_i)}{q(z_i \mid x)}\Big], \quad p(z) = N(0, I)
+
+With k = 1 this is the evidence lower bound, -(distortion + rate), whose rate KL(q(z|x) || p(z)) has
+a closed form. Larger k is the importance-weighted autoencoder. Without noise in q, and without
+rate, it is a plain autoencoder.
+
+References: Kingma & Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
+Importance weights: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519. Inverse autoregressive
+posterior: Kingma et al. 2016, arXiv:1606.04934. Feature loss: Hou et al. 2017, arXiv:1610.00291.
+
+Deviations:
+- Adam's rate falls along a cosine to zero; the papers train several times longer instead.
+- With `resampled`, the gradient of the importance-weighted bound goes through a few samples drawn
+  by their weights instead of all k. Its expectation is the same (Burda et al., Section 3).
+- The feature loss is added to the distortion with a weight, on features of the zoo's classifiers.
+- The plain autoencoder draws samples from a normal law fitted to its codes, unit by unit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple, get_args
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.data.spec import Batch, ImageSpec
+from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.functional.bounds import importance_bound, resample
+from zoo.functional.divergence import standard_normal_kl
+from zoo.functional.likelihood import (
+    bernoulli_log_prob,
+    gaussian_log_prob,
+    logistic_bin_log_prob,
+)
+from zoo.inference import answering, generator_for, in_chunks
+from zoo.models.registry import MODELS
+from zoo.nets.iaf import InverseAutoregressiveFlow
+from zoo.nets.mlp import MLP
+from zoo.nets.residual import ResidualDecoder, ResidualEncoder
+from zoo.training import progress, record
+
+__all__ = ["VAE"]
+
+Activation = Literal["tanh", "relu", "silu"]
+Likelihood = Literal["bernoulli", "gaussian", "logistic"]
+Network = Literal["mlp", "conv"]
+Posterior = Literal["gaussian", "iaf", "none"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+CONTEXT = 100  # length of what the encoder tells the flow of the posterior
+MEASURE_EVERY = 10  # batches between measurements of the codes' moments
+AT_ONCE = 1000  # latents that pass the decoder at once in a bound; more do not fit the cache
+REACH = 3.0  # standard deviations to both sides that a traversal covers
+SHOWN = 10  # units that pictures show, those that images move most
+
+
+class Code(NamedTuple):
+    """What the encoder says about images.
+
+    Args:
+        mean: Means of q(z_0 | x), shape (B, latent).
+        log_var: Its log variances.
+        context: What the flow of the posterior gets to know, shape (B, CONTEXT); empty without.
+    """
+
+    mean: Tensor
+    log_var: Tensor
+    context: Tensor
+
+
+@MODELS.register
+class VAE(L.LightningModule):
+    """Variational autoencoder for images of any size of the zoo.
+
+    Args:
+        spec: Shape of the images.
+        latent_dim: Length of z.
+        network: ``mlp``: fully connected; ``conv``: residual convolutions.
+        hidden: Units of the encoder's hidden layers, and in reverse of the decoder's (``mlp``).
+        activation: Nonlinearity of ``mlp``.
+        width: Channels of the finest feature map (``conv``).
+        depth: Residual blocks at each size (``conv``).
+        likelihood: ``bernoulli`` for binary images (for grey ones it is a cross-entropy, no
+            likelihood); ``gaussian``, a density of grey values, with a learned deviation;
+            ``logistic``, the probability of 256 grey levels, with a learned scale.
+        posterior: ``gaussian`` with independent units; ``iaf``, which moves its samples by an
+            inverse autoregressive flow; ``none``, a plain autoencoder without noise and rate.
+        flow_steps: Steps of the flow (``iaf``).
+        flow_hidden: Units of the hidden layers of a step (``iaf``).
+        samples: Importance samples k of the training objective; 1 for the ELBO.
+        resampled: With k > 1, number of samples that the gradient goes through, drawn by their
+            weights; 0 for all.
+        warmup: Share of the training over which the weight of the rate rises from 0 to 1.
+        feature_network: Classifier of the shelf whose feature maps reconstructions should share,
+            such as ``features_mnist``.
+        feature_weight: Weight of the distance between feature maps, added to the distortion.
+        lr: Adam's rate at the start.
+        betas: Adam's decay rates.
+
+    Raises:
+        UserError: on values that make no sense, or an image size that does not fit.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        latent_dim: int = 50,
+        network: Network = "mlp",
+        hidden: tuple[int, ...] = (200, 200),
+        activation: Activation = "tanh",
+        width: int = 32,
+        depth: int = 1,
+        likelihood: Likelihood = "bernoulli",
+        posterior: Posterior = "gaussian",
+        flow_steps: int = 4,
+        flow_hidden: int = 200,
+        samples: int = 1,
+        resampled: int = 0,
+        warmup: float = 0.0,
+        feature_network: str | None = None,
+        feature_weight: float = 1.0,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        super().__init__()
+        for name, value, interval in (
+            ("latent_dim", latent_dim, "[1, inf)"),
+            ("hidden", hidden, "[1, inf)"),
+            ("width", width, "[1, inf)"),
+            ("depth", depth, "[0, inf)"),
+            ("flow_steps", flow_steps, "[1, inf)"),
+            ("flow_hidden", flow_hidden, "[1, inf)"),
+            ("samples", samples, "[1, inf)"),
+            ("resampled", resampled, f"[0, {samples}]"),
+            ("warmup", warmup, "[0, 1]"),
+            ("feature_weight", feature_weight, "[0, inf)"),
+            ("lr", lr, "[0, inf)"),
+            ("betas", betas, "[0, 1)"),
+        ):
+            check_interval(f"--model.{name}", value, interval)
+        for name, value, choices in (
+            ("network", network, get_args(Network)),
+            ("activation", activation, get_args(Activation)),
+            ("likelihood", likelihood, get_args(Likelihood)),
+            ("posterior", posterior, get_args(Posterior)),
+        ):
+            if value not in choices:
+                raise UserError(f"unknown --model.{name} {value!r}. {did_you_mean(value, choices)}")
+        if samples > 1 and (posterior == "none" or warmup or feature_network):
+            raise UserError(
+                "--model.samples above 1 goes with a posterior, without warmup or feature_network."
+            )
+        self.save_hyperparameters(ignore=["spec"])
+        self.spec, self.latent_dim = spec, latent_dim
+        self.likelihood, self.posterior = likelihood, posterior
+        self.samples, self.resampled, self.warmup = samples, resampled, warmup
+        self.feature_network, self.feature_weight = feature_network, feature_weight
+        self.lr, self.betas = lr, betas
+        self.prefers_bf16 = network == "conv"
+
+        said = latent_dim * (1 if posterior == "none" else 2)
+        said += CONTEXT if posterior == "iaf" else 0
+        if network == "mlp":
+            nonlinearity = ACTIVATIONS[activation]
+            self.encoder: nn.Module = MLP(spec.size, hidden, said, nonlinearity)
+            self.decoder: nn.Module = MLP(latent_dim, hidden[::-1], spec.shape, nonlinearity)
+        else:
+            self.encoder = ResidualEncoder(*spec.shape, width, said, depth)
+            self.decoder = ResidualDecoder(latent_dim, *spec.shape, width, depth)
+        if posterior == "iaf":
+            self.flow = InverseAutoregressiveFlow(latent_dim, flow_hidden, CONTEXT, flow_steps)
+        if likelihood != "bernoulli":
+            self.log_scale = nn.Parameter(torch.full((spec.channels, 1, 1), -2.0))
+        self.code_mean: Tensor  # running moments of encode(x) over training images
+        self.code_var: Tensor
+        self.register_buffer("code_mean", torch.zeros(latent_dim))
+        self.register_buffer("code_var", torch.ones(latent_dim))
+        self.borrowed: tuple[Any, ...] = ()  # in a tuple, so that its weights are none of ours
+        if posterior == "none":
+            self.elbo = None  # type: ignore[method-assign]  # there is no bound to tell
+
+    # ---------------------------------------------------------------- what a user calls
+
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """Draws images, each the mean of p(x | z) for a z from the prior.
+
+        Args:
+            n: Number of images.
+            seed: Makes the draw repeatable; None draws anew.
+
+        Returns:
+            Images in [0, 1], shape (n, C, H, W).
+
+        Raises:
+            UserError: if n is negative.
+        """
+        if n < 0:
+            raise UserError(f"the number of samples must not be negative, got {n}.")
+        return self.decode(self._prior(n, seed))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents, shape (B, latent_dim), to the means of their images, (B, C, H, W)."""
+        with answering(self):
+            return in_chunks(lambda part: self._mean(self.decoder(part)), z.to(self.device))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Infers latents of images in [0, 1], shape (B, C, H, W).
+
+        Returns:
+            Means of q(z | x), shape (B, latent_dim); with a flow, where it moves the mean of
+            q(z_0 | x) to.
+        """
+        with answering(self):
+            return in_chunks(lambda part: self._centre(self._read(part)), x.to(self.device))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns the means of p(x | z) at z = encode(x), for images in [0, 1], (B, C, H, W)."""
+        return self.decode(self.encode(x))
+
+    def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
+        """Bounds log p(x) from below with importance samples; the ELBO's estimate with one.
+
+        Args:
+            x: Images in [0, 1], shape (B, C, H, W), binary for a Bernoulli likelihood.
+            samples: Number k of samples; the bound rises with it, towards log p(x).
+
+        Returns:
+            Nats per example, shape (B,). Measure: counting for ``bernoulli`` and ``logistic``,
+            Lebesgue on [0, 1] for ``gaussian``.
+        """
+        with answering(self):
+            x = x.to(self.device)
+            code, at_once = self._read(x), max(1, AT_ONCE // max(1, len(x)))
+            parts = [
+                self._log_weights(x, code, min(at_once, samples - done))
+                for done in range(0, samples, at_once)
+            ]
+            return importance_bound(torch.cat(parts))
+
+    def codes(self) -> tuple[str, ...]:
+        """Names the latent units that images move most, at most ten, the liveliest first."""
+        liveliest = self.code_var.argsort(descending=True, stable=True)[:SHOWN]
+        return tuple(f"z{int(unit) + 1}" for unit in liveliest)
+
+    def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Varies one latent unit from -3 to 3 standard deviations, all else fixed along a row.
+
+        Args:
+            code: A unit by name, ``z1`` to ``z<latent_dim>``; `codes` names the liveliest.
+            rows: Number of rows, each with its own z from the prior.
+            steps: Number of images along a row.
+            seed: Decides the rows.
+
+        Returns:
+            Images in [0, 1], shape (rows, steps, C, H, W).
+
+        Raises:
+            UserError: if there is no such unit, or rows or steps are not positive.
+        """
+        if code not in {f"z{unit + 1}" for unit in range(self.latent_dim)}:
+            raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
+        if rows < 1 or steps < 1:
+            raise UserError(f"a traversal needs rows and steps, got {rows} and {steps}.")
+        unit = int(code[1:]) - 1
+        mean, std = self._prior_moments()
+        z = self._prior(rows, seed).repeat_interleave(steps, dim=0)
+        path = mean[unit] + std[unit] * torch.linspace(-REACH, REACH, steps, device=mean.device)
+        z[:, unit] = path.repeat(rows)
+        return self.decode(z).unflatten(0, (rows, steps))
+
+    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Walks from one sample to another on an arc, which keeps the length of z typical.
+
+        Returns:
+            Images in [0, 1], shape (rows, steps, C, H, W).
+
+        Raises:
+            UserError: if rows or steps are not positive.
+        """
+        if rows < 1 or steps < 1:
+            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        mean, std = self._prior_moments()
+        a, b = ((self._prior(2 * rows, seed) - mean) / std).split(rows)
+        angle = torch.linspace(0, torch.pi / 2, steps, device=a.device)[None, :, None]  # (1, S, 1)
+        arc = torch.cos(angle) * a[:, None] + torch.sin(angle) * b[:, None]
+        return self.decode((mean + std * arc).flatten(0, 1)).unflatten(0, (rows, steps))
+
+    # ---------------------------------------------------------------- the model
+
+    def _read(self, x: Tensor) -> Code:
+        """Encodes images."""
+        said = self.encoder(x).to(x.dtype)  # autocast may have halved it
+        mean = said[:, : self.latent_dim]
+        if self.posterior == "none":
+            return Code(mean, torch.zeros_like(mean), mean[:, :0])
+        log_var, context = said[:, self.latent_dim :].tensor_split([self.latent_dim], dim=1)
+        return Code(mean, log_var, context)
+
+    def _centre(self, code: Code) -> Tensor:
+        return self.flow(code.mean, code.context)[0] if self.posterior == "iaf" else code.mean
+
+    def _mean(self, logits: Tensor) -> Tensor:
+        """Returns the means of p(x | z), for every likelihood a sigmoid."""
+        return logits.sigmoid()
+
+    def _log_likelihood(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes log p(x | z) of images (B, C, H, W) for latents (k, B, latent).
+
+        Returns:
+            Nats, shape (k, B), and the decoder's logits, shape (k, B, C, H, W).
+        """
+        logits = self.decoder(z.flatten(0, 1)).to(z.dtype).unflatten(0, z.shape[:2])
+        if self.likelihood == "bernoulli":
+            values = bernoulli_log_prob(x, logits)
+        elif self.likelihood == "gaussian":
+            values = gaussian_log_prob(x, self._mean(logits), self.log_scale)
+        else:
+            values = logistic_bin_log_prob(x, self._mean(logits), self.log_scale)
+        return values.flatten(2).sum(dim=2), logits
+
+    def _draw(self, code: Code, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws z from q(z | x) by noise (k, B, latent) of the standard normal law.
+
+        Returns:
+            Latents, shape (k, B, latent), and log q(z | x) - log p(z) in nats, shape (k, B).
+        """
+        z = code.mean + (code.log_var / 2).exp() * noise
+        # The constants of the two normal laws cancel.
+        log_ratio = -0.5 * (noise.square() + code.log_var).sum(dim=2)
+        if self.posterior == "iaf":
+            context = code.context.expand(len(noise), -1, -1).flatten(0, 1)
+            moved, log_det = self.flow(z.flatten(0, 1), context)
+            z = moved.unflatten(0, noise.shape[:2])
+            log_ratio = log_ratio - log_det.unflatten(0, noise.shape[:2])
+        return z, log_ratio + 0.5 * z.square().sum(dim=2)
+
+    def _log_weights(self, x: Tensor, code: Code, samples: int) -> Tensor:
+        """Draws log importance weights log p(x, z) - log q(z | x), shape (samples, B), in nats."""
+        mean = code.mean
+        noise = torch.randn(samples, *mean.shape, dtype=mean.dtype, device=mean.device)
+        z, log_ratio = self._draw(code, noise)
+        return self._log_likelihood(x, z)[0] - log_ratio
+
+    # ---------------------------------------------------------------- learning
+
+    def elbo_terms(self, x: Tensor, code: Code, noise: Tensor) -> dict[str, Tensor]:
+        """Computes distortion and rate with one sample per image, noise of shape (1, B, latent).
+
+        Returns:
+            Means over the batch, in nats; with a feature network, ``feature_distance`` besides.
+        """
+        if self.posterior == "none":
+            z, rate = code.mean[None], torch.zeros_like(code.mean[:, 0])
+        elif self.posterior == "gaussian":
+            z = code.mean + (code.log_var / 2).exp() * noise
+            rate = standard_normal_kl(code.mean, code.log_var).sum(dim=1)
+        else:
+            z, log_ratio = self._draw(code, noise)
+            rate = log_ratio[0]
+        log_likelihood, logits = self._log_likelihood(x, z)
+        terms = {"distortion_nats": -log_likelihood.mean(), "rate_nats": rate.mean()}
+        if self.feature_network is not None:
+            terms["feature_distance"] = self._feature_distance(x, self._mean(logits[0]))
+        return terms
+
+    def importance_terms(self, x: Tensor, code: Code, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes the importance-weighted bound and a loss whose gradient is minus the bound's.
+
+        Args:
+            x: Images, shape (B, C, H, W).
+            code: What the encoder says about them.
+            noise: Standard normal, shape (samples, B, latent).
+
+        Returns:
+            The bound's mean over the batch, in nats, and the loss, both scalars.
+        """
+        if not self.resampled:
+            z, log_ratio = self._draw(code, noise)
+            bound = importance_bound(self._log_likelihood(x, z)[0] - log_ratio).mean()
+            return bound.detach(), -bound
+        with torch.no_grad():
+            z, log_ratio = self._draw(code, noise)
+            log_weights = self._log_likelihood(x, z)[0] - log_ratio  # (k, B)
+        start = torch.rand(len(x), device=x.device)
+        chosen = resample(log_weights.softmax(dim=0), self.resampled, start)  # (R, B)
+        kept = noise.gather(0, chosen[:, :, None].expand(-1, -1, self.latent_dim))
+        z, log_ratio = self._draw(code, kept)
+        loss = (log_ratio - self._log_likelihood(x, z)[0]).mean()
+        return importance_bound(log_weights).mean(), loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns minus the bound; logs its terms unweighted."""
+        x = batch.image
+        code = self._read(x)
+        if batch_idx % MEASURE_EVERY == 0:
+            self._measure(code)
+        noise = torch.randn(self.samples, *code.mean.shape, device=x.device)
+        if self.samples > 1:
+            bound, loss = self.importance_terms(x, code, noise)
+            record(self, {f"nelbo_is{self.samples}_nats": -bound})
+            return loss
+        terms = self.elbo_terms(x, code, noise)
+        nelbo = terms["distortion_nats"] + terms["rate_nats"]
+        record(self, {"nelbo_nats": nelbo, **terms})
+        weight = min(1.0, progress(self) / self.warmup) if self.warmup else 1.0
+        loss = terms["distortion_nats"] + weight * terms["rate_nats"]
+        if "feature_distance" in terms:
+            loss = loss + self.feature_weight * terms["feature_distance"]
+        return loss
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Returns Adam with a rate that falls along a cosine to zero."""
+        optimizer = torch.optim.Adam(self.parameters(), self.lr, self.betas, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda _: 0.5 + 0.5 * math.cos(math.pi * progress(self))
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # ---------------------------------------------------------------- features and latents
+
+    def use_feature_network(self, network: Any) -> None:
+        """Takes the classifier that `feature_network` names; the engine brings it.
+
+        Raises:
+            UserError: if it was made for images of another shape, or has no feature maps.
+        """
+        if not hasattr(network, "feature_maps"):
+            raise UserError(f"{self.feature_network} has no feature maps; try features_mnist.")
+        if network.spec.shape != self.spec.shape:
+            raise UserError(
+                f"{self.feature_network} sees images of shape {network.spec.shape}, the data are "
+                f"of shape {self.spec.shape}: choose another --model.feature_network."
+            )
+        self.borrowed = (network.requires_grad_(False).eval(),)
+
+    def _feature_distance(self, x: Tensor, mean: Tensor) -> Tensor:
+        """Computes the distance of feature maps, Hou et al.'s Eq. 3: half a mean square each."""
+        if not self.borrowed:
+            raise UserError(f"{self.feature_network} was not brought: train with zoo.fit.")
+        (network,) = self.borrowed
+        network.to(x.device)
+        with torch.no_grad():
+            wanted = network.feature_maps(x)
+        pairs = zip(network.feature_maps(mean), wanted, strict=True)
+        return sum((0.5 * F.mse_loss(a.float(), b.float()) for a, b in pairs), x.new_zeros(()))
+
+    @torch.no_grad()
+    def _measure(self, code: Code) -> None:
+        """Follows the moments of the codes over the last hundred measurements or so."""
+        mean = self._centre(code)
+        self.code_mean.lerp_(mean.mean(dim=0), 0.01)
+        self.code_var.lerp_((mean - self.code_mean).square().mean(dim=0), 0.01)
+
+    def _prior_moments(self) -> tuple[Tensor, Tensor]:
+        """Returns means and standard deviations of the law that `sample` draws z from."""
+        if self.posterior == "none":
+            return self.code_mean, self.code_var.sqrt()
+        return torch.zeros_like(self.code_mean), torch.ones_like(self.code_mean)
+
+    def _prior(self, n: int, seed: int | None) -> Tensor:
+        mean, std = self._prior_moments()
+        noise = torch.randn(n, self.latent_dim, generator=generator_for(seed))
+        return mean + std * noise.to(mean.device)
