@@ -93,3 +93,23 @@ def test_one_input_depends_on_nothing():
 def test_an_order_that_is_none_is_refused():
     with pytest.raises(UserError, match="permutation"):
         MaskedMLP(4, [8], order=torch.tensor([0, 1, 1, 3]))
+
+
+@pytest.mark.parametrize("hidden", [[], [40], [40, 30]])
+@pytest.mark.parametrize("context", [0, 3])
+@pytest.mark.parametrize("seed", [None, 1])
+def test_unrolling_finds_what_the_plain_loop_finds(hidden, context, seed):
+    torch.manual_seed(0)
+    net = MaskedMLP(FEATURES, hidden, 2, context, direct=True, dropout=0.5).double().eval()
+    net.set_order(shuffled(), seed and torch.Generator().manual_seed(seed))
+    noise = torch.randn(5, FEATURES, dtype=torch.float64)
+    condition = torch.randn(5, context, dtype=torch.float64) if context else None
+    x = torch.zeros(5, FEATURES, dtype=torch.float64)
+    for _ in range(FEATURES):  # each pass gets one more input right
+        shift, scale = net(x, condition).unbind(2)
+        x = shift + noise * scale.exp()
+
+    def draw(i, outputs):
+        return outputs[:, 0] + noise[:, i] * outputs[:, 1].exp()
+
+    torch.testing.assert_close(net.unroll(draw, 5, condition), x, rtol=1e-12, atol=1e-12)

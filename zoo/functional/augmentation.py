@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["random_affine"]
+__all__ = ["moved", "random_affine"]
 
 
 def random_affine(x: Tensor, std: float, *, generator: torch.Generator | None = None) -> Tensor:
@@ -41,3 +41,29 @@ def random_affine(x: Tensor, std: float, *, generator: torch.Generator | None = 
     maps = torch.eye(2, 3, dtype=x.dtype, device=x.device) + std * noise
     grid = F.affine_grid(maps, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)
+
+
+def moved(x: Tensor, by: Tensor) -> Tensor:
+    """Moves each image by whole pixels; what enters from outside is 0.
+
+    Args:
+        x: Images, shape (B, C, H, W).
+        by: Pixels down and to the right, shape (B, 2), int64; at most the image's size.
+
+    Returns:
+        Images of the shape of x.
+
+    Example:
+        >>> moved(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.tensor([[1, 0]]))
+        tensor([[[[0., 0.],
+                  [1., 2.]]]])
+    """
+    height, width = x.shape[-2:]
+    rows = torch.arange(height, device=x.device) - by[:, :1]  # (B, H)
+    columns = torch.arange(width, device=x.device) - by[:, 1:]  # (B, W)
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
+        :, None
+    ]
+    source = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]
+    source = source.flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    return x.flatten(2).gather(2, source).view_as(x) * inside[:, None]

@@ -134,6 +134,7 @@ class MaskedMLP(nn.Module):
         if not torch.equal(order.cpu().sort().values, torch.arange(self.features)):
             raise UserError(f"an order of {self.features} inputs must be a permutation of them.")
         below = order.cpu()
+        self.degrees = [below]  # of the inputs, then of each hidden layer
         above = below.repeat_interleave(self.outputs)
         if self.direct_too:
             self.direct.set_mask(above[:, None] > below)
@@ -142,6 +143,7 @@ class MaskedMLP(nn.Module):
             least = int(below.min())
             degrees = hidden_degrees(layer.out_features, self.features, least, generator)
             layer.set_mask(degrees[:, None] >= below)
+            self.degrees.append(degrees)
             below = degrees
         for layer in layers[-1:]:
             layer.set_mask(above[:, None] > below)
@@ -161,3 +163,63 @@ class MaskedMLP(nn.Module):
                 straight = straight + self.context[0](context)
             h = h + straight if self.layers else straight
         return h.unflatten(1, (self.features, self.outputs))
+
+    @torch.no_grad()
+    def unroll(
+        self, draw: Callable[[int, Tensor], Tensor], batch: int, context: Tensor | None = None
+    ) -> Tensor:
+        """Finds the inputs one after the other, each from the outputs that the others give it.
+
+        A hidden unit is computed once, as soon as the inputs that it sees are known, so all steps
+        together cost as much as one call of `forward`. Dropout is left out.
+
+        Args:
+            draw: Gets the number i of an input and its outputs, shape (B, outputs), and returns
+                the input, shape (B,).
+            batch: Number B of rows.
+            context: Shape (B, context).
+
+        Returns:
+            Inputs, shape (B, D), in their own order.
+        """
+        layers = cast(list[MaskedLinear], list(self.layers))
+        weights = [layer.weight * layer.mask for layer in layers]
+        shifts = [layer.bias.expand(batch, -1) for layer in layers]
+        if context is not None:
+            shifts = [s + c(context) for s, c in zip(shifts, self.context, strict=False)]
+        first = weights[0] if weights else self.direct.weight
+        known = [first.new_zeros(batch, len(degrees)) for degrees in self.degrees]
+        straight, offset = self._straight(batch, context)
+        ready = [_by_degree(degrees, self.features) for degrees in self.degrees]
+        for step in range(self.features):
+            i = int(ready[0][step])
+            rows = slice(i * self.outputs, (i + 1) * self.outputs)
+            out = offset[:, rows]
+            if straight is not None:
+                out = out + known[0] @ straight[rows].T
+            if layers:
+                out = out + shifts[-1][:, rows] + known[-1] @ weights[-1][rows].T
+            known[0][:, i] = draw(i, out)
+            for level, units in enumerate(part[step] for part in ready[1:]):
+                if len(units):
+                    h = known[level] @ weights[level][units].T + shifts[level][:, units]
+                    known[level + 1][:, units] = self.activation(h)
+        return known[0]
+
+    def _straight(self, batch: int, context: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Returns the weights from inputs to outputs, None without, and what comes on top."""
+        parameter = next(self.parameters())
+        offset = parameter.new_zeros(batch, self.features * self.outputs)
+        if not self.direct_too:
+            return None, offset
+        if self.direct.bias is not None:
+            offset = offset + self.direct.bias
+        if not self.layers and context is not None:
+            offset = offset + self.context[0](context)
+        return self.direct.weight * self.direct.mask, offset
+
+
+def _by_degree(degrees: Tensor, features: int) -> list[Tensor]:
+    """Lists the units of each degree 0..features - 1."""
+    counts = torch.bincount(degrees, minlength=features).tolist()
+    return list(degrees.argsort(stable=True).split(counts))

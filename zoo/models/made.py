@@ -1,0 +1,229 @@
+r"""MADE: a multilayer perceptron whose outputs are the conditionals of all pixels in one pass.
+
+.. math:: \log p(x) = \sum_d \log p(x_d \mid x_{<d}), \quad p(x_d = 1 \mid x_{<d}) = \sigma(f_d(x))
+
+Masks on the weights see to it that f_d depends on the pixels before d only. Without a hidden
+layer, f is linear and MADE is the fully visible sigmoid belief network.
+
+Trained with several masks, each with an order of the pixels of its own, one network answers for
+all of them, and their average is a better model than each:
+`log_prob` is the likelihood in the first order, `ensemble_log_prob` that of the average.
+
+Reference: Germain, Gregor, Murray, Larochelle 2015, arXiv:1502.03509, Sections 3 and 4; the belief
+network: Neal 1992, and Frey 1998.
+
+Deviations:
+- Hidden units' degrees are spread evenly, not drawn, where there is one mask only.
+- Adam with a rate that falls to zero, weight decay, dropout and a moving average of the weights, in
+  the place of Adagrad and early stopping.
+- `augment` also trains on images moved by a few pixels, and tells the network how far they were
+  moved (Jun et al. 2020, Distribution Augmentation for Generative Modeling, ICML); it answers for
+  images that were not moved. Nothing but the training images is used.
+- Sampling computes every hidden unit once instead of all of them for every pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.data.spec import Batch, ImageSpec
+from zoo.errors import UserError, check_interval
+from zoo.functional.augmentation import moved
+from zoo.functional.likelihood import bernoulli_log_prob
+from zoo.inference import answering, generator_for, in_chunks
+from zoo.models.registry import MODELS
+from zoo.nets.masked import MaskedMLP
+from zoo.training import ema_of, progress, record, update_ema
+
+__all__ = ["MADE"]
+
+WARM = 0.02  # share of the training in which the rate rises
+
+
+@MODELS.register
+class MADE(L.LightningModule):
+    """MADE for binary images; grey pixels are rounded to 0 or 1.
+
+    Args:
+        spec: Shape of the images.
+        hidden: Units of each hidden layer (8000, 8000 for the paper's best); none at all is the
+            fully visible sigmoid belief network.
+        masks: Number of masks, each with its own order, taken in turn in training (32 in the
+            paper). The first one keeps the pixels in raster order.
+        direct: Whether inputs reach outputs directly, too.
+        dropout: Share of the hidden units that is dropped in training.
+        input_dropout: Share of the inputs that is hidden from the network in training.
+        augment: Largest number of pixels by which images are moved in training, 0 for none.
+        lr: Highest rate of AdamW; it falls to zero as a cosine.
+        weight_decay: Decay of AdamW.
+        ema_decay: Decay of the weights' moving average, which answers all questions.
+
+    Raises:
+        UserError: on values that make no sense.
+    """
+
+    prefers_bf16 = True
+    measure = "counting"
+    not_published = ("network.",)
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        hidden: tuple[int, ...] = (500,),
+        masks: int = 1,
+        direct: bool = False,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        augment: int = 0,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__()
+        for name, value, interval in (
+            ("hidden", hidden, "[1, inf)"),
+            ("masks", masks, "[1, inf)"),
+            ("dropout", dropout, "[0, 1)"),
+            ("input_dropout", input_dropout, "[0, 1)"),
+            ("augment", augment, "[0, inf)"),
+            ("lr", lr, "[0, inf)"),
+            ("weight_decay", weight_decay, "[0, inf)"),
+            ("ema_decay", ema_decay, "[0, 1)"),
+        ):
+            check_interval(f"--model.{name}", value, interval)
+        if augment >= min(spec.height, spec.width):
+            raise UserError(f"--model.augment {augment} would move images out of sight.")
+        self.save_hyperparameters(ignore=["spec"])
+        self.spec, self.masks, self.augment = spec, masks, augment
+        self.input_dropout, self.lr, self.weight_decay = input_dropout, lr, weight_decay
+        context = 2 * (2 * augment + 1) if augment else 0
+        self.network = MaskedMLP(spec.size, hidden, context=context, direct=direct, dropout=dropout)
+        self.average = ema_of(self.network, ema_decay)
+
+    # ---------------------------------------------------------------- what a user calls
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Computes the log-probability of binary images in raster order.
+
+        Args:
+            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
+
+        Returns:
+            Nats per image, shape (B,); counting measure on {0, 1}.
+        """
+        return self._log_prob(x, 0)
+
+    def ensemble_log_prob(self, x: Tensor) -> Tensor:
+        r"""Computes the log-probability under the average over all masks that were trained.
+
+        .. math:: \log \frac1K \sum_k p_k(x)
+
+        Args:
+            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
+
+        Returns:
+            Nats per image, shape (B,); counting measure on {0, 1}.
+        """
+        each = torch.stack([self._log_prob(x, k) for k in range(self.masks)])
+        return each.logsumexp(dim=0) - math.log(self.masks)
+
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """Draws images.
+
+        Args:
+            n: Number of images.
+            seed: Makes the draw repeatable; None draws anew.
+
+        Returns:
+            Images of 0 and 1, shape (n, C, H, W).
+
+        Raises:
+            UserError: if n is negative.
+        """
+        if n < 0:
+            raise UserError(f"the number of samples must not be negative, got {n}.")
+        x = torch.zeros(n, *self.spec.shape)
+        return self.complete(x, torch.zeros_like(x, dtype=torch.bool), seed=seed)
+
+    def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
+        """Draws the unknown pixels of images, each given those before it in raster order.
+
+        Known pixels further down do not help, so what is drawn above them may not fit to them.
+
+        Args:
+            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
+            mask: True where a pixel is known; broadcasts to the shape of x.
+            seed: Makes the draw repeatable; None draws anew.
+
+        Returns:
+            Images of 0 and 1, shape (B, C, H, W).
+        """
+        known = mask.expand_as(x).flatten(1).to(self.device)
+        given = x.flatten(1).round().to(self.device)
+        u = torch.rand(given.shape, generator=generator_for(seed)).to(self.device)
+
+        def draw(d: int, logits: Tensor) -> Tensor:
+            drawn = (u[:, d] < logits[:, 0].sigmoid()).to(u.dtype)
+            return torch.where(known[:, d], given[:, d], drawn)
+
+        with answering(self):
+            network = self._in_order(self.average.module, 0)
+            return network.unroll(draw, len(x), self._context(x)).view_as(x)
+
+    # ---------------------------------------------------------------- the likelihood
+
+    def _log_prob(self, x: Tensor, k: int) -> Tensor:
+        with answering(self):
+            network = self._in_order(self.average.module, k)
+            x = x.to(self.device).flatten(1).round()
+            return in_chunks(
+                lambda x: bernoulli_log_prob(x, network(x, self._context(x))[..., 0]).sum(1), x
+            )
+
+    def _in_order(self, network: Any, k: int) -> MaskedMLP:
+        """Gives a network the k-th mask; where there is one only, it has it."""
+        if self.masks > 1:
+            generator = torch.Generator().manual_seed(k)
+            order = torch.randperm(self.spec.size, generator=generator)
+            network.set_order(order if k else torch.arange(self.spec.size), generator)
+        return network
+
+    def _context(self, x: Tensor, by: Tensor | None = None) -> Tensor | None:
+        """Says by how much images were moved: one-hot rows and columns; by nothing if not told."""
+        if not self.augment:
+            return None
+        by = torch.zeros(len(x), 2, dtype=torch.int64) if by is None else by
+        code = F.one_hot(by.to(self.device) + self.augment, 2 * self.augment + 1)
+        return code.flatten(1).to(x.dtype)
+
+    # ---------------------------------------------------------------- training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the negative log-likelihood in nats under the mask whose turn it is."""
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            done = progress(self)
+            group["lr"] = self.lr * min(1.0, done / WARM, 0.5 + 0.5 * math.cos(math.pi * done))
+        update_ema(self.average, self.network)
+        network = self._in_order(self.network, self.global_step % self.masks)
+        x, by = batch.image.round(), None
+        if self.augment:
+            by = torch.randint(-self.augment, self.augment + 1, (len(x), 2), device=x.device)
+            by[: len(x) // 2] = 0
+            x = moved(x, by)
+        context, x = self._context(x, by), x.flatten(1)
+        logits = network(F.dropout(x, self.input_dropout), context)[..., 0]
+        loss = -bernoulli_log_prob(x, logits.float()).sum(1).mean()
+        record(self, {"nll_nats": loss})
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns AdamW."""
+        return torch.optim.AdamW(
+            self.network.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
+        )

@@ -1,0 +1,261 @@
+r"""NADE: every pixel's law is a small neural network of the pixels before it, all sharing weights.
+
+.. math:: \log p(x) = \sum_d \log p(x_d \mid x_{<d}), \quad
+          p(x_d = 1 \mid x_{<d}) = \sigma(b_d + V_d \cdot h_d), \quad
+          h_d = \phi\Big(c + \sum_{j<d} x_j W_j\Big)
+
+The argument of h_{d+1} is that of h_d plus one term, so a likelihood or a sample costs O(D H).
+
+Trained in several orders of the pixels in turn, one network answers for all of them, and their
+average is a better model than each: `log_prob` is the likelihood in raster order,
+`ensemble_log_prob` that of the average.
+
+Reference: Larochelle & Murray 2011, The Neural Autoregressive Distribution Estimator (AISTATS);
+several orders: Uria, Murray, Larochelle 2014, arXiv:1310.1757; all of it: Uria, Cote, Gregor,
+Murray, Larochelle 2016, arXiv:1605.02226.
+
+Deviations:
+- Adam with a rate that falls to zero, weight decay and a moving average of the weights, in the
+  place of stochastic gradient descent and early stopping.
+- Several orders are a fixed list, each trained by the whole likelihood; Uria et al. draw orders
+  anew and train one pixel's conditional at a time.
+- `augment` also trains on images moved by a few pixels, and tells the network how far they were
+  moved (Jun et al. 2020, Distribution Augmentation for Generative Modeling, ICML); it answers for
+  images that were not moved. Nothing but the training images is used.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, cast
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.data.spec import Batch, ImageSpec
+from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.functional.augmentation import moved
+from zoo.functional.autoregressive import nade_logits
+from zoo.functional.likelihood import bernoulli_log_prob
+from zoo.inference import answering, generator_for, in_chunks
+from zoo.models.registry import MODELS
+from zoo.training import ema_of, progress, record, update_ema
+
+__all__ = ["NADE"]
+
+WARM = 0.02  # share of the training in which the rate rises
+
+
+class _Weights(nn.Module):
+    """NADE's weights: W, V, b, c, and offsets of b and c that a context decides."""
+
+    def __init__(self, pixels: int, hidden: int, context: int) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(pixels, hidden) / math.sqrt(pixels))
+        self.v = nn.Parameter(torch.randn(pixels, hidden) / math.sqrt(hidden))
+        self.b = nn.Parameter(torch.zeros(pixels))
+        self.c = nn.Parameter(torch.zeros(hidden))
+        self.context = nn.Linear(context, pixels + hidden, bias=False) if context else None
+
+    def offsets(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns b, shape (D,) or (B, D), and c, shape (H,) or (B, H)."""
+        if self.context is None:
+            return self.b, self.c
+        b, c = self.context(context).split([len(self.b), len(self.c)], dim=1)
+        return self.b + b, self.c + c
+
+    def forward(
+        self, x: Tensor, order: Tensor | None, context: Tensor | None, activation: str
+    ) -> Tensor:
+        """Returns log-odds of pixels, shape (B, D), both in raster order."""
+        b, c = self.offsets(context)
+        if order is None:
+            return nade_logits(x, self.w, self.v, b, c, activation)
+        logits = nade_logits(
+            x[:, order], self.w[order], self.v[order], b[..., order], c, activation
+        )
+        return logits[:, order.argsort()]
+
+
+@MODELS.register
+class NADE(L.LightningModule):
+    """NADE for binary images; grey pixels are rounded to 0 or 1.
+
+    Args:
+        spec: Shape of the images.
+        hidden: Hidden units H of every pixel's network (500 in the paper).
+        activation: ``sigmoid`` (the paper) or ``relu``.
+        orders: Number of orders of the pixels, taken in turn in training. The first one is raster
+            order, the others are drawn from fixed seeds.
+        augment: Largest number of pixels by which images are moved in training, 0 for none.
+        lr: Highest rate of AdamW; it falls to zero as a cosine.
+        weight_decay: Decay of AdamW.
+        ema_decay: Decay of the weights' moving average, which answers all questions.
+
+    Raises:
+        UserError: on values that make no sense.
+    """
+
+    prefers_bf16 = True
+    measure = "counting"
+    not_published = ("network.",)
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        hidden: int = 500,
+        activation: Literal["sigmoid", "relu"] = "sigmoid",
+        orders: int = 1,
+        augment: int = 0,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__()
+        for name, value, interval in (
+            ("hidden", hidden, "[1, inf)"),
+            ("orders", orders, "[1, inf)"),
+            ("augment", augment, "[0, inf)"),
+            ("lr", lr, "[0, inf)"),
+            ("weight_decay", weight_decay, "[0, inf)"),
+            ("ema_decay", ema_decay, "[0, 1)"),
+        ):
+            check_interval(f"--model.{name}", value, interval)
+        if activation not in ("sigmoid", "relu"):
+            hint = did_you_mean(activation, ("sigmoid", "relu"))
+            raise UserError(f"unknown --model.activation {activation!r}. {hint}")
+        if augment >= min(spec.height, spec.width):
+            raise UserError(f"--model.augment {augment} would move images out of sight.")
+        self.save_hyperparameters(ignore=["spec"])
+        self.spec, self.activation, self.orders, self.augment = spec, activation, orders, augment
+        self.lr, self.weight_decay = lr, weight_decay
+        self.network = _Weights(spec.size, hidden, 2 * (2 * augment + 1) if augment else 0)
+        self.average = ema_of(self.network, ema_decay)
+
+    # ---------------------------------------------------------------- what a user calls
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Computes the log-probability of binary images in raster order.
+
+        Args:
+            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
+
+        Returns:
+            Nats per image, shape (B,); counting measure on {0, 1}.
+        """
+        return self._log_prob(x, 0)
+
+    def ensemble_log_prob(self, x: Tensor) -> Tensor:
+        r"""Computes the log-probability under the average over all orders that were trained.
+
+        .. math:: \log \frac1K \sum_k p_k(x)
+
+        Args:
+            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
+
+        Returns:
+            Nats per image, shape (B,); counting measure on {0, 1}.
+        """
+        each = torch.stack([self._log_prob(x, k) for k in range(self.orders)])
+        return each.logsumexp(dim=0) - math.log(self.orders)
+
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """Draws images.
+
+        Args:
+            n: Number of images.
+            seed: Makes the draw repeatable; None draws anew.
+
+        Returns:
+            Images of 0 and 1, shape (n, C, H, W).
+
+        Raises:
+            UserError: if n is negative.
+        """
+        if n < 0:
+            raise UserError(f"the number of samples must not be negative, got {n}.")
+        x = torch.zeros(n, *self.spec.shape)
+        return self.complete(x, torch.zeros_like(x, dtype=torch.bool), seed=seed)
+
+    def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
+        """Draws the unknown pixels of images, each given those before it in raster order.
+
+        Known pixels further down do not help, so what is drawn above them may not fit to them.
+
+        Args:
+            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
+            mask: True where a pixel is known; broadcasts to the shape of x.
+            seed: Makes the draw repeatable; None draws anew.
+
+        Returns:
+            Images of 0 and 1, shape (B, C, H, W).
+        """
+        known = mask.expand_as(x).flatten(1).to(self.device)
+        given = x.flatten(1).round().to(self.device)
+        u = torch.rand(given.shape, generator=generator_for(seed)).to(self.device)
+        with answering(self):
+            net = cast(_Weights, self.average.module)
+            b, c = net.offsets(self._context(x))
+            b, inner = b.expand_as(given), c.expand(len(x), -1)
+            pixels = []
+            for d in range(given.shape[1]):
+                h = inner.sigmoid() if self.activation == "sigmoid" else inner.relu()
+                drawn = (u[:, d] < (h @ net.v[d] + b[:, d]).sigmoid()).to(u.dtype)
+                pixels.append(torch.where(known[:, d], given[:, d], drawn))
+                inner = inner + pixels[-1][:, None] * net.w[d]
+        return torch.stack(pixels, dim=1).view(x.shape)
+
+    # ---------------------------------------------------------------- the likelihood
+
+    def _log_prob(self, x: Tensor, k: int) -> Tensor:
+        with answering(self):
+            order, x = self._order(k), x.to(self.device).flatten(1).round()
+
+            def part(x: Tensor) -> Tensor:
+                logits = self.average(x, order, self._context(x), self.activation)
+                return bernoulli_log_prob(x, logits).sum(dim=1)
+
+            return in_chunks(part, x)
+
+    def _order(self, k: int) -> Tensor | None:
+        """Returns the pixels in the k-th order, shape (D,); None for raster order."""
+        if k == 0:
+            return None
+        generator = torch.Generator().manual_seed(k)
+        return torch.randperm(self.spec.size, generator=generator).to(self.device)
+
+    def _context(self, x: Tensor, by: Tensor | None = None) -> Tensor | None:
+        """Says by how much images were moved: one-hot rows and columns; by nothing if not told."""
+        if not self.augment:
+            return None
+        by = torch.zeros(len(x), 2, dtype=torch.int64) if by is None else by
+        code = F.one_hot(by.to(self.device) + self.augment, 2 * self.augment + 1)
+        return code.flatten(1).to(torch.float32)
+
+    # ---------------------------------------------------------------- training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the negative log-likelihood in nats in the order whose turn it is."""
+        done = progress(self)
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.lr * min(1.0, done / WARM, 0.5 + 0.5 * math.cos(math.pi * done))
+        update_ema(self.average, self.network)
+        x, by = batch.image.round(), None
+        if self.augment:
+            by = torch.randint(-self.augment, self.augment + 1, (len(x), 2), device=x.device)
+            by[: len(x) // 2] = 0
+            x = moved(x, by)
+        context, x = self._context(x, by), x.flatten(1)
+        order = self._order(self.global_step % self.orders)
+        logits = self.network(x, order, context, self.activation).float()
+        loss = -bernoulli_log_prob(x, logits).sum(dim=1).mean()
+        record(self, {"nll_nats": loss})
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns AdamW."""
+        return torch.optim.AdamW(
+            self.network.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
+        )
