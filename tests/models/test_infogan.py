@@ -43,6 +43,33 @@ def test_information_in_the_discriminator_step_trains_the_code_head_only(model):
     assert any(p.grad is not None for p in model.code_head.parameters())
 
 
+def test_agreement_asks_q_to_repeat_its_sure_answers_on_moved_copies(model, monkeypatch):
+    x, latent, c, u = draw(model)
+    fake = model.generator(latent).sigmoid().detach()
+    assert "disagreement_nats" not in model.discriminator_terms(x, fake, c, u)
+    model.jitter = 0.0  # so that the moved copies are the images themselves
+    answers = model.encode(x)[:, :5]
+    half = float(answers.max(dim=1).values.median())
+    monkeypatch.setattr("zoo.models.infogan.SURE", half)
+    sure = answers.max(dim=1).values > half
+    model.eval()  # one mode for both sides
+    terms = model.discriminator_terms(x, fake, c, u, agree=True)
+    expected = -(answers.max(dim=1).values.log() * sure).mean()
+    torch.testing.assert_close(terms["disagreement_nats"], expected)
+    assert model._objective(terms, "discriminator_loss") > model._objective(
+        {**terms, "disagreement_nats": torch.tensor(0.0)}, "discriminator_loss"
+    )
+
+
+def test_agreement_trains_the_code_head_only(model, monkeypatch):
+    monkeypatch.setattr("zoo.models.infogan.SURE", 0.0)
+    x, latent, c, u = draw(model)
+    fake = model.generator(latent).sigmoid().detach()
+    model.discriminator_terms(x, fake, c, u, agree=True)["disagreement_nats"].backward()
+    assert all(p.grad is None for p in model.trunk.parameters())
+    assert any(p.grad is not None for p in model.code_head.parameters())
+
+
 def test_information_reaches_the_generator(model):
     _, latent, c, u = draw(model)
     terms = model.generator_terms(model.generator(latent).sigmoid(), c, u)
@@ -183,7 +210,7 @@ def test_code_prior_lifts_the_code_that_real_images_use_too_little(model):
 
     before = shares().detach()
     last = model.code_head[-1].bias
-    (slope,) = torch.autograd.grad(model._prior_terms(features), last)
+    (slope,) = torch.autograd.grad(model._prior(model.code_head(features)[:, :5]), last)
     with torch.no_grad():
         last -= slope
     change = shares().detach() - before
@@ -195,7 +222,7 @@ def test_code_prior_is_silent_where_the_codes_are_balanced(model):
     with torch.no_grad():
         model.code_head[-1].weight.zero_()
         model.code_head[-1].bias.zero_()
-    value = model._prior_terms(torch.randn(16, 8))
+    value = model._prior(model.code_head(torch.randn(16, 8))[:, :5])
     assert value.abs().item() < 1e-6
 
 
@@ -213,6 +240,6 @@ def test_running_share_follows_real_images(model):
         model.code_head[-1].weight.zero_()
         model.code_head[-1].bias.copy_(torch.tensor([9.0, 0, 0, 0, 0, 0, 0]))
     before = model.code_share[0].item()
-    model._prior_terms(torch.randn(16, 8))
+    model._prior(model.code_head(torch.randn(16, 8))[:, :5])
     assert model.code_share[0].item() == pytest.approx(before + 0.01 * (1 - before), rel=2e-3)
     assert model.code_share.sum().item() == pytest.approx(1, abs=1e-5)

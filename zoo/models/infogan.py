@@ -24,6 +24,10 @@ Deviations:
   hardly leave again, such as two codes for one digit and one for two.
 - Q knows the codes' prior: its average over real images is drawn to the uniform law that the
   codes are drawn from. Otherwise a code can stay nearly unused on real images.
+- Once the information has its full weight, Q also learns from real images: where it is sure of
+  the code of an image, it is to give the same code to a randomly moved copy (Sohn et al. 2020,
+  arXiv:2001.07685). The generator's images are purer than Q's answers on real ones; this carries
+  the codes over.
 - The running statistics of D's and Q's batch normalisation come from real images alone, as they
   are: that is what `classify` and `encode` are asked about.
 - Rates fall to zero over the second half of the training.
@@ -56,6 +60,7 @@ __all__ = ["InfoGAN"]
 
 MEASURE_EVERY = 10  # batches between measurements of the running statistics
 ANNEALED = 0.6  # share of the training after which the information has its full weight
+SURE = 0.9  # probability from which Q believes its own answer
 
 
 @MODELS.register
@@ -73,6 +78,8 @@ class InfoGAN(L.LightningModule):
         categorical_weight: Weight lambda of the categorical code's information (1 in the paper).
         continuous_weight: Weight lambda of the continuous codes' information.
         prior_weight: Weight of the pull of Q's average over real images to the codes' prior.
+        agreement_weight: Weight of Q's agreement with its own sure answers on real images, from the
+            time on when the information has its full weight. 0 for none, as in the paper.
         anneal_from: Share of `categorical_weight` at the start; it grows geometrically to 1 over
             the first 60 % of the training. 1 for none, as in the paper.
         dropout: Share of D's and Q's coarsest feature map that is dropped in training.
@@ -101,6 +108,7 @@ class InfoGAN(L.LightningModule):
         categorical_weight: float = 1.0,
         continuous_weight: float = 0.1,
         prior_weight: float = 0.5,
+        agreement_weight: float = 1.0,
         anneal_from: float = 0.05,
         dropout: float = 0.3,
         jitter: float = 0.15,
@@ -120,6 +128,7 @@ class InfoGAN(L.LightningModule):
             ("categorical_weight", categorical_weight, "[0, inf)"),
             ("continuous_weight", continuous_weight, "[0, inf)"),
             ("prior_weight", prior_weight, "[0, inf)"),
+            ("agreement_weight", agreement_weight, "[0, inf)"),
             ("anneal_from", anneal_from, "(0, 1]"),
             ("dropout", dropout, "[0, 1)"),
             ("jitter", jitter, "[0, inf)"),
@@ -134,7 +143,8 @@ class InfoGAN(L.LightningModule):
         self.spec = spec
         self.noise_dim, self.num_codes, self.continuous = noise_dim, categories, continuous
         self.categorical_weight, self.continuous_weight = categorical_weight, continuous_weight
-        self.prior_weight, self.anneal_from, self.jitter = prior_weight, anneal_from, jitter
+        self.prior_weight, self.agreement_weight = prior_weight, agreement_weight
+        self.anneal_from, self.jitter = anneal_from, jitter
         self.lr_discriminator, self.lr_generator, self.betas = lr_discriminator, lr_generator, betas
 
         latent = noise_dim + categories + continuous
@@ -279,9 +289,12 @@ class InfoGAN(L.LightningModule):
     # ---------------------------------------------------------------- the two players
 
     def discriminator_terms(
-        self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor
+        self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor, *, agree: bool = False
     ) -> dict[str, Tensor]:
-        """Computes the losses of D and Q for real images x and detached generated images."""
+        """Computes the losses of D and Q for real images x and detached generated images.
+
+        With ``agree`` Q also learns its own sure answers on real images.
+        """
         real_features = self.trunk(random_affine(x, self.jitter))
         fake_features = self.trunk(random_affine(fake, self.jitter))
         loss = discriminator_loss(
@@ -289,19 +302,23 @@ class InfoGAN(L.LightningModule):
             self.discriminator_head(fake_features).float(),
         )
         information = self._information(fake_features.detach(), c, u)
-        return {
-            "discriminator_loss": loss,
-            **information,
-            "code_prior_nats": self._prior_terms(real_features.detach()),
-        }
+        logits, _ = self._split(self.code_head(real_features.detach()).float())
+        terms = {"discriminator_loss": loss, **information, "code_prior_nats": self._prior(logits)}
+        if agree:
+            terms["disagreement_nats"] = self._disagreement(x, logits)
+        return terms
 
-    def _prior_terms(self, features: Tensor) -> Tensor:
+    def _disagreement(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Returns the cross entropy from Q's sure answers on x to its logits on moved copies."""
+        probability, code = self.encode(x)[:, : self.num_codes].max(dim=1)
+        return (F.cross_entropy(logits, code, reduction="none") * (probability > SURE)).mean()
+
+    def _prior(self, logits: Tensor) -> Tensor:
         """Returns sum_c q(c) log(q(c) / p(c)), whose gradient sees the batch's part of q only.
 
         q is Q(c | x) averaged over the batch in the first place, and over many past batches in
         the logarithm: one batch alone is never balanced, and should not be made so.
         """
-        logits, _ = self._split(self.code_head(features).float())
         share = logits.softmax(dim=1).mean(dim=0)
         self.code_share.lerp_(share.detach(), 0.01)
         return (share * (self.num_codes * self.code_share).log()).sum()
@@ -324,8 +341,12 @@ class InfoGAN(L.LightningModule):
         objective = terms[loss] - weight * terms["categorical_information_nats"]
         if self.continuous:
             objective = objective - self.continuous_weight * terms["continuous_information_nats"]
-        if "code_prior_nats" in terms:
-            objective = objective + self.prior_weight * terms["code_prior_nats"]
+        for name, weight in (
+            ("code_prior_nats", self.prior_weight),
+            ("disagreement_nats", self.agreement_weight),
+        ):
+            if name in terms:
+                objective = objective + weight * terms[name]
         return objective
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -344,9 +365,10 @@ class InfoGAN(L.LightningModule):
         fake = self.generator(self._join(z, c, u)).float().sigmoid()
 
         with fixed_statistics(self.trunk, self.code_head):
-            terms = self.discriminator_terms(x, fake.detach(), c, u)
-            own = ("discriminator_loss", "code_prior_nats")
-            record(self, {name: terms[name] for name in own})
+            agree = self.agreement_weight > 0 and done >= ANNEALED
+            terms = self.discriminator_terms(x, fake.detach(), c, u, agree=agree)
+            own = ("discriminator_loss", "code_prior_nats", "disagreement_nats")
+            record(self, {name: terms[name] for name in own if name in terms})
             objective = self._objective(terms, "discriminator_loss")
             minimise(self, optimizer_d, objective, counted=False)
 
