@@ -2,7 +2,8 @@
 
 from zoo.models.classifier import Classifier
 from zoo.models.infogan import InfoGAN
+from zoo.models.nice import NICE
 from zoo.models.registry import MODELS
 from zoo.models.vae import VAE
 
-__all__ = ["MODELS", "VAE", "Classifier", "InfoGAN"]
+__all__ = ["MODELS", "NICE", "VAE", "Classifier", "InfoGAN"]
