@@ -10,6 +10,9 @@ from zoo.functional.adversarial import (
     discriminator_loss,
     gaussian_information,
     generator_loss,
+    gradient_penalty,
+    packed,
+    wasserstein_estimate,
 )
 
 
@@ -100,3 +103,91 @@ def test_gaussian_information_agrees_with_torch_distributions():
         entropy = 3 * torch.distributions.Uniform(-1.0, 1.0).entropy()
         found = gaussian_information(mean, u, std)
         assert found.item() == pytest.approx((density + entropy).item(), abs=1e-6)
+
+
+# ------------------------------------------------------------------------ packing
+
+
+def test_a_pack_joins_neighbours_along_the_channels():
+    x = torch.arange(2 * 3 * 2 * 2 * 2.0).view(6, 2, 2, 2)
+    packs = packed(x, 3)
+    assert packs.shape == (2, 6, 2, 2)
+    for number, pack in enumerate(packs):
+        assert torch.equal(pack, torch.cat([x[3 * number + i] for i in range(3)]))
+    assert torch.equal(packed(x, 1), x)
+
+
+@pytest.mark.parametrize(("count", "size"), [(5, 2), (1, 2), (4, 0)])
+def test_packs_have_no_rest(count, size):
+    with pytest.raises(ValueError, match=f"{count} examples"):
+        packed(torch.zeros(count, 1), size)
+
+
+# ------------------------------------------------------------------------ critics
+
+
+def test_a_constant_added_to_the_critic_changes_nothing():
+    # Hinge losses, which pass for Wasserstein ones, fail here.
+    real, fake = torch.randn(2, 50, dtype=torch.float64)
+    before = wasserstein_estimate(real, fake)
+    torch.testing.assert_close(wasserstein_estimate(real + 7, fake + 7), before)
+    assert wasserstein_estimate(real + 7, fake) - before == pytest.approx(7)
+
+
+def test_the_best_critic_of_two_points_estimates_their_distance():
+    real, fake = torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)
+    critic = torch.tensor([0.6, 0.8])  # slope 1, along the line between the points
+    assert wasserstein_estimate(real @ critic, fake @ critic).item() == pytest.approx(5)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("shape", [(2,), (3, 4, 4)])
+def test_penalty_of_a_linear_critic_is_known(slope, shape):
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(shape, generator=generator, dtype=torch.float64)
+    weight *= slope / weight.norm()
+    real, fake = torch.randn(2, 7, *shape, generator=generator, dtype=torch.float64)
+    mix = torch.rand(7, generator=generator, dtype=torch.float64)
+
+    def critic(x):
+        return (x * weight).flatten(1).sum(1) + 5
+
+    found = gradient_penalty(critic, real, fake, mix).item()
+    assert found == pytest.approx((slope - 1) ** 2, abs=1e-12)
+
+
+def test_penalty_averages_the_slope_of_each_example():
+    # f(x) = |x|^2 / 2 has the slope |x|. The norm of a whole batch's gradient, the slope at the
+    # real or generated examples, mixed-up weights and a missing square all give other numbers.
+    generator = torch.Generator().manual_seed(2)
+    real, fake = torch.randn(2, 6, 3, generator=generator, dtype=torch.float64)
+    mix = torch.rand(6, generator=generator, dtype=torch.float64)
+    between = mix[:, None] * real + (1 - mix[:, None]) * fake
+    expected = (between.norm(dim=1) - 1).square().mean()
+    found = gradient_penalty(lambda x: x.square().sum(1) / 2, real, fake, mix)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+def test_penalty_trains_the_critic_and_nothing_else():
+    weight = torch.tensor([3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    real = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    fake = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    mix = torch.rand(4, dtype=torch.float64)
+    gradient_penalty(lambda x: (x * weight).sum(1), real, fake, mix).backward()
+    # d (|w| - 1)^2 / dw = 2 (|w| - 1) w / |w|
+    torch.testing.assert_close(weight.grad, 2 * 4 * torch.tensor([0.6, 0.8]).double())
+    assert real.grad is None and fake.grad is None
+
+
+def test_penalty_of_a_flat_critic_has_a_finite_gradient():
+    weight = torch.zeros(2, requires_grad=True)
+    x = torch.randn(3, 2)
+    gradient_penalty(lambda x: (x * weight).sum(1), x, -x, torch.rand(3)).backward()
+    assert torch.isfinite(weight.grad).all()
+
+
+def test_penalty_refuses_shapes_that_would_broadcast():
+    x = torch.zeros(3, 2)
+    for real, fake, mix in ((x, x[:1], x[:, 0]), (x, x, x), (x, x, x[:1, 0])):
+        with pytest.raises(ValueError, match="got shapes"):
+            gradient_penalty(lambda x: x.sum(1), real, fake, mix)

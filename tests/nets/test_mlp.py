@@ -24,3 +24,14 @@ def test_without_hidden_layers_it_is_linear():
 def test_examples_do_not_see_one_another():
     net, x = MLP(6, (8,), 4), torch.rand(3, 6)
     torch.testing.assert_close(net(x)[1:2], net(x[1:2]))
+
+
+def test_normalised_layers_have_no_bias_of_their_own_and_unit_variance():
+    net = MLP(3, (16, 16), 2, nn.ReLU, norm=True)
+    kinds = [type(layer).__name__ for layer in net.layers[1:]]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear"]
+    assert [layer.bias is None for layer in net.layers if isinstance(layer, nn.Linear)] == [
+        True, True, False,
+    ]  # fmt: skip
+    inside = net.layers[:3](5 + 10 * torch.randn(1000, 3))
+    torch.testing.assert_close(inside.var(dim=0), torch.ones(16), atol=0.02, rtol=0)

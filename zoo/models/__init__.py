@@ -1,9 +1,13 @@
 """Floor 2: the models, one family per file; no model knows another."""
 
 from zoo.models.classifier import Classifier
+from zoo.models.gan import GAN
 from zoo.models.infogan import InfoGAN
+from zoo.models.made import MADE
+from zoo.models.nade import NADE
 from zoo.models.nice import NICE
 from zoo.models.registry import MODELS
 from zoo.models.vae import VAE
+from zoo.models.wgan_gp import WGANGP
 
-__all__ = ["MODELS", "NICE", "VAE", "Classifier", "InfoGAN"]
+__all__ = ["GAN", "MADE", "MODELS", "NADE", "NICE", "VAE", "WGANGP", "Classifier", "InfoGAN"]

@@ -18,6 +18,8 @@ class MLP(nn.Module):
         hidden: Units of each hidden layer; none at all gives a linear map.
         outputs: Length of the result, or its shape.
         activation: Makes the nonlinearity after each hidden layer.
+        norm: Whether to normalise by batch statistics before each nonlinearity (in generators
+            only: an example's answer then depends on its neighbours).
 
     Shape: (B, ...) with ``inputs`` numbers per example -> (B, *outputs).
     """
@@ -28,12 +30,14 @@ class MLP(nn.Module):
         hidden: Sequence[int],
         outputs: int | tuple[int, ...],
         activation: Callable[[], nn.Module] = nn.Tanh,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         shape = (outputs,) if isinstance(outputs, int) else tuple(outputs)
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in pairwise([inputs, *hidden]):
-            layers += [nn.Linear(before, after), activation()]
+            layers.append(nn.Linear(before, after, bias=not norm))
+            layers += [nn.BatchNorm1d(after), activation()] if norm else [activation()]
         size = 1
         for side in shape:
             size *= side
