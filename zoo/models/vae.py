@@ -236,11 +236,10 @@ class VAE(L.LightningModule):
         """
         with answering(self):
             x = x.to(self.device)
-            code, at_once = self._read(x), max(1, AT_ONCE // max(1, len(x)))
-            parts = [
-                self._log_weights(x, code, min(at_once, samples - done))
-                for done in range(0, samples, at_once)
-            ]
+            code = self._read(x)
+            at_once = max(1, AT_ONCE // max(1, len(x)))
+            counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
+            parts = [self._log_weights(x, code, self._noise(code, count)) for count in counts]
             return importance_bound(torch.cat(parts))
 
     def codes(self) -> tuple[str, ...]:
@@ -340,12 +339,14 @@ class VAE(L.LightningModule):
             log_ratio = log_ratio - log_det.unflatten(0, noise.shape[:2])
         return z, log_ratio + 0.5 * z.square().sum(dim=2)
 
-    def _log_weights(self, x: Tensor, code: Code, samples: int) -> Tensor:
-        """Draws log importance weights log p(x, z) - log q(z | x), shape (samples, B), in nats."""
-        mean = code.mean
-        noise = torch.randn(samples, *mean.shape, dtype=mean.dtype, device=mean.device)
+    def _log_weights(self, x: Tensor, code: Code, noise: Tensor) -> Tensor:
+        """Computes log p(x, z) - log q(z | x) of samples drawn by noise, (k, B), in nats."""
         z, log_ratio = self._draw(code, noise)
         return self._log_likelihood(x, z)[0] - log_ratio
+
+    def _noise(self, code: Code, samples: int) -> Tensor:
+        mean = code.mean
+        return torch.randn(samples, *mean.shape, dtype=mean.dtype, device=mean.device)
 
     # ---------------------------------------------------------------- learning
 
@@ -381,18 +382,15 @@ class VAE(L.LightningModule):
             The bound's mean over the batch, in nats, and the loss, both scalars.
         """
         if not self.resampled:
-            z, log_ratio = self._draw(code, noise)
-            bound = importance_bound(self._log_likelihood(x, z)[0] - log_ratio).mean()
+            bound = importance_bound(self._log_weights(x, code, noise)).mean()
             return bound.detach(), -bound
         with torch.no_grad():
-            z, log_ratio = self._draw(code, noise)
-            log_weights = self._log_likelihood(x, z)[0] - log_ratio  # (k, B)
+            parts = noise.split(max(1, AT_ONCE // len(x)))
+            log_weights = torch.cat([self._log_weights(x, code, part) for part in parts])  # (k, B)
         start = torch.rand(len(x), device=x.device)
         chosen = resample(log_weights.softmax(dim=0), self.resampled, start)  # (R, B)
         kept = noise.gather(0, chosen[:, :, None].expand(-1, -1, self.latent_dim))
-        z, log_ratio = self._draw(code, kept)
-        loss = (log_ratio - self._log_likelihood(x, z)[0]).mean()
-        return importance_bound(log_weights).mean(), loss
+        return importance_bound(log_weights).mean(), -self._log_weights(x, code, kept).mean()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns minus the bound; logs its terms unweighted."""
@@ -400,7 +398,7 @@ class VAE(L.LightningModule):
         code = self._read(x)
         if batch_idx % MEASURE_EVERY == 0:
             self._measure(code)
-        noise = torch.randn(self.samples, *code.mean.shape, device=x.device)
+        noise = self._noise(code, self.samples)
         if self.samples > 1:
             bound, loss = self.importance_terms(x, code, noise)
             record(self, {f"nelbo_is{self.samples}_nats": -bound})
