@@ -165,8 +165,8 @@ class MADE(L.LightningModule):
             Images of 0 and 1, shape (B, C, H, W).
         """
         known = mask.expand_as(x).flatten(1).to(self.device)
-        given = x.flatten(1).round().to(self.device)
-        u = torch.rand(given.shape, generator=generator_for(seed)).to(self.device)
+        given = self._own(x.flatten(1).round())
+        u = torch.rand(given.shape, generator=generator_for(seed)).to(given)
 
         def draw(d: int, logits: Tensor) -> Tensor:
             drawn = (u[:, d] < logits[:, 0].sigmoid()).to(u.dtype)
@@ -181,7 +181,7 @@ class MADE(L.LightningModule):
     def _log_prob(self, x: Tensor, k: int) -> Tensor:
         with answering(self):
             network = self._in_order(self.average.module, k)
-            x = x.to(self.device).flatten(1).round()
+            x = self._own(x.flatten(1).round())
             return in_chunks(
                 lambda x: bernoulli_log_prob(x, network(x, self._context(x))[..., 0]).sum(1), x
             )
@@ -194,13 +194,17 @@ class MADE(L.LightningModule):
             network.set_order(order if k else torch.arange(self.spec.size), generator)
         return network
 
+    def _own(self, x: Tensor) -> Tensor:
+        """Brings a tensor to the device and the number format of the weights."""
+        return x.to(next(self.parameters()))
+
     def _context(self, x: Tensor, by: Tensor | None = None) -> Tensor | None:
         """Says by how much images were moved: one-hot rows and columns; by nothing if not told."""
         if not self.augment:
             return None
         by = torch.zeros(len(x), 2, dtype=torch.int64) if by is None else by
         code = F.one_hot(by.to(self.device) + self.augment, 2 * self.augment + 1)
-        return code.flatten(1).to(x.dtype)
+        return self._own(code.flatten(1))
 
     # ---------------------------------------------------------------- training
 

@@ -193,8 +193,8 @@ class NADE(L.LightningModule):
             Images of 0 and 1, shape (B, C, H, W).
         """
         known = mask.expand_as(x).flatten(1).to(self.device)
-        given = x.flatten(1).round().to(self.device)
-        u = torch.rand(given.shape, generator=generator_for(seed)).to(self.device)
+        given = self._own(x.flatten(1).round())
+        u = torch.rand(given.shape, generator=generator_for(seed)).to(given)
         with answering(self):
             net = cast(_Weights, self.average.module)
             b, c = net.offsets(self._context(x))
@@ -211,7 +211,7 @@ class NADE(L.LightningModule):
 
     def _log_prob(self, x: Tensor, k: int) -> Tensor:
         with answering(self):
-            order, x = self._order(k), x.to(self.device).flatten(1).round()
+            order, x = self._order(k), self._own(x.flatten(1).round())
 
             def part(x: Tensor) -> Tensor:
                 logits = self.average(x, order, self._context(x), self.activation)
@@ -226,13 +226,17 @@ class NADE(L.LightningModule):
         generator = torch.Generator().manual_seed(k)
         return torch.randperm(self.spec.size, generator=generator).to(self.device)
 
+    def _own(self, x: Tensor) -> Tensor:
+        """Brings a tensor to the device and the number format of the weights."""
+        return x.to(next(self.parameters()))
+
     def _context(self, x: Tensor, by: Tensor | None = None) -> Tensor | None:
         """Says by how much images were moved: one-hot rows and columns; by nothing if not told."""
         if not self.augment:
             return None
         by = torch.zeros(len(x), 2, dtype=torch.int64) if by is None else by
         code = F.one_hot(by.to(self.device) + self.augment, 2 * self.augment + 1)
-        return code.flatten(1).to(torch.float32)
+        return self._own(code.flatten(1))
 
     # ---------------------------------------------------------------- training
 
