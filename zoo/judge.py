@@ -11,6 +11,7 @@ from zoo.data import DATASETS, ImageData
 from zoo.data.module import Split
 from zoo.errors import UserError, did_you_mean
 from zoo.evaluation import Features, Task, evaluate, fitting
+from zoo.evaluation.modes import StacksDigits
 from zoo.evaluation.score import Progress
 from zoo.progress import bar
 from zoo.recipe import arguments_of, build, class_name, read_recipe
@@ -107,6 +108,8 @@ def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:
 def features_for(data: ImageData, name: str | None = None) -> Features | None:
     """Loads the feature network of a data set, ``features_<data set>`` on the shelf.
 
+    Of a data set whose channels are images of another one, it is the other one's.
+
     Args:
         data: The data set.
         name: Another feature network of the shelf.
@@ -117,7 +120,8 @@ def features_for(data: ImageData, name: str | None = None) -> Features | None:
     Raises:
         UserError: if the named network is not there or is no feature network.
     """
-    wanted = name or f"features_{type(data).__name__.lower()}"
+    kind = data.channel_data if isinstance(data, StacksDigits) else type(data).__name__
+    wanted = name or f"features_{kind.lower()}"
     if name is None and wanted not in available():
         return None
     network = load(wanted).requires_grad_(False)

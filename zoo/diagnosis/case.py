@@ -15,7 +15,14 @@ from zoo.contracts import HasElbo, HasLogProb, Samples
 from zoo.data.loader import unit_range
 from zoo.diagnosis.evidence import Evidence
 from zoo.evaluation import Task
-from zoo.evaluation.samples import Bank, collect, knows_classes, quality, witnesses_of
+from zoo.evaluation.samples import (
+    Bank,
+    collect,
+    fits_samples,
+    knows_classes,
+    quality,
+    witnesses_of,
+)
 from zoo.functional.gel import gel_one_sample, gel_two_sample, kernel_moments
 from zoo.functional.neighbours import nearest_neighbours
 from zoo.judge import Subject
@@ -205,7 +212,7 @@ def open_case(subject: Subject, task: Task, preset: str, scores: Sequence[dict[s
         preset: Name of the preset.
         scores: The judge's scores as plain values.
     """
-    if task.features is None or not isinstance(subject.model, Samples):
+    if not fits_samples(task):
         return Case(subject, task, preset, scores)
     banks = (collect(task, source) for source in ("samples", task.split, "train"))
     return Case(subject, task, preset, scores, *banks)

@@ -26,6 +26,10 @@ MEANINGS = {
     "most the number of classes.",
     "worst_class_factor": "By what factor the worst class is too frequent or too rare; 1 is right.",
     "class_variation": "Share of samples that would have to change class to match the data.",
+    "modes": "Number of modes of the data that samples reach at all.",
+    "high_quality": "Share of samples within three standard deviations of a mode; of perfect "
+    "samples of the plane .989.",
+    "mode_kl": "How unevenly the samples fall on the modes: 0 evenly, log K all on one.",
     "gel_divergence": "How far the real images must be reweighted to look like the samples; "
     "infeasible if no reweighting can do it.",
     "gel_dropped": "Number of classes that this reweighting nearly silences.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from zoo.evaluation.codes import fits_classifier, fits_codes, score_classifier, score_codes
 from zoo.evaluation.likelihood import fits_elbo, fits_log_prob, score_elbo, score_log_prob
+from zoo.evaluation.modes import fits_centres, fits_stacks, score_centres, score_stacks
 from zoo.evaluation.samples import fits_samples, score_samples
 from zoo.evaluation.score import Score, Task
 
@@ -43,6 +44,8 @@ PROTOCOLS: dict[str, Protocol] = {
         fits_samples,
         score_samples,
     ),
+    "centres": Protocol("modes of a Gaussian mixture", fits_centres, score_centres),
+    "stacks": Protocol("modes of stacked digits", fits_stacks, score_stacks),
 }
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.contracts import Samples
 from zoo.data.loader import mix_seed
 from zoo.data.module import Split
+from zoo.evaluation.modes import StacksDigits
 from zoo.evaluation.score import Score, Task, short
 from zoo.functional.gel_metrics import dropped_modes, hellinger, intra_class_diversity
 from zoo.functional.neighbours import memorisation_gap
@@ -121,8 +122,12 @@ class _Sized:
 
 
 def fits_samples(task: Task) -> bool:
-    """Models that sample, where a feature network for the data is at hand."""
-    return isinstance(task.model, Samples) and task.features is not None
+    """Models that sample, where a feature network for whole images of the data is at hand."""
+    return (
+        isinstance(task.model, Samples)
+        and task.features is not None
+        and not isinstance(task.data, StacksDigits)
+    )
 
 
 def knows_classes(task: Task) -> bool:
