@@ -11,6 +11,7 @@ from zoo.data.celeba import CelebA
 from zoo.data.digits import Digits
 from zoo.data.folder import ImageFolder
 from zoo.data.module import DATASETS, ImageData
+from zoo.data.shapes import CaptionedShapes
 from zoo.data.spec import Batch, ImageSpec
 from zoo.data.stacked import StackedMNIST
 from zoo.data.toys import GaussianGrid, GaussianRing, TwoMoons
@@ -23,6 +24,7 @@ __all__ = [
     "MNIST",
     "SVHN",
     "Batch",
+    "CaptionedShapes",
     "CelebA",
     "Digits",
     "FashionMNIST",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ __all__ = [
     "Images",
     "MappedImages",
     "MemoryImages",
+    "Notes",
     "Order",
     "mix_seed",
     "subset",
@@ -58,10 +59,29 @@ def unit_range(pixels: Tensor) -> Tensor:
     return pixels if pixels.is_floating_point() else pixels.to(torch.float32).div_(255)
 
 
+class Notes(NamedTuple):
+    """What is known of images besides their labels.
+
+    Args:
+        captions: K captions of each image as tokens, shape (N, K, T), 0 for padding; an image
+            with fewer captions repeats some.
+        attributes: Values of attributes, shape (N, A), or None where they are not known.
+    """
+
+    captions: Tensor
+    attributes: Tensor | None = None
+
+    def at(self, indices: Tensor) -> Notes:
+        """Returns the notes on some of the images."""
+        some = None if self.attributes is None else self.attributes[indices]
+        return Notes(self.captions[indices], some)
+
+
 class Images(Protocol):
     """A data set's images, fetched by index: as bytes, or where they are no pixels, as floats."""
 
     labels: Tensor
+    notes: Notes | None
 
     def __len__(self) -> int: ...
 
@@ -76,11 +96,13 @@ class MemoryImages:
     Args:
         pixels: uint8, or float32 in [0, 1], shape (N, C, H, W).
         labels: int64, shape (N,).
+        notes: What else is known of them.
     """
 
-    def __init__(self, pixels: Tensor, labels: Tensor) -> None:
+    def __init__(self, pixels: Tensor, labels: Tensor, notes: Notes | None = None) -> None:
         self.pixels = pixels
         self.labels = labels
+        self.notes = notes
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -98,6 +120,7 @@ class FileImages:
     """
 
     labels: Tensor
+    notes: Notes | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -125,6 +148,7 @@ class MappedImages(FileImages):
 
     def __init__(self, source: Images, change: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.source, self.change, self.labels = source, change, source.labels
+        self.notes = source.notes
 
     def __getitem__(self, index: int) -> Tensor:
         return self.fetch(torch.tensor([index]))[0]
@@ -140,6 +164,7 @@ class _Subset(FileImages):
     def __init__(self, images: Images, indices: Tensor) -> None:
         self.source, self.indices = images, indices
         self.labels = images.labels[indices]
+        self.notes = None if images.notes is None else images.notes.at(indices)
 
     def __getitem__(self, index: int) -> Tensor:
         return self.source.fetch(self.indices[index : index + 1])[0]
@@ -169,7 +194,8 @@ class _Decoder(Dataset["Tensor | str"]):
 def subset(images: Images, indices: Tensor) -> Images:
     """Returns the images at these indices; a copy if they live in memory."""
     if isinstance(images, MemoryImages):
-        return MemoryImages(images.pixels[indices], images.labels[indices])
+        notes = None if images.notes is None else images.notes.at(indices)
+        return MemoryImages(images.pixels[indices], images.labels[indices], notes)
     return _Subset(images, indices)
 
 
@@ -269,7 +295,21 @@ class BatchLoader:
                 seed = mix_seed(order.seed, order.epoch, number, order.rank)
                 image = torch.bernoulli(image, generator=torch.Generator().manual_seed(seed))
             self._given = number + 1
-            yield Batch(image, self.images.labels[indices])
+            yield Batch(image, self.images.labels[indices], *self._noted(indices, number))
+
+    def _noted(self, indices: Tensor, number: int) -> tuple[Tensor | None, Tensor | None]:
+        """Returns one caption of each image, in training drawn anew, and the attributes."""
+        notes = self.images.notes
+        if notes is None:
+            return None, None
+        order, captions = self.sampler, notes.captions[indices]
+        chosen = torch.zeros(len(indices), dtype=torch.int64)
+        if order.shuffle:
+            seed = mix_seed(order.seed, order.epoch, number, order.rank, 1)
+            generator = torch.Generator().manual_seed(seed)
+            chosen = torch.randint(captions.shape[1], (len(indices),), generator=generator)
+        values = None if notes.attributes is None else notes.attributes[indices].long()
+        return captions[torch.arange(len(indices)), chosen].long(), values
 
     def _pixels(self, batches: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
         if self.workers == 0 or not isinstance(self.images, FileImages):

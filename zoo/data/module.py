@@ -131,7 +131,7 @@ def _changed(images: Images, change: Callable[[Tensor, Tensor], Tensor]) -> Imag
         return images
     # In pieces, because a change may need several times the memory of what it changes.
     pieces = [change(images.fetch(part), part) for part in torch.arange(len(images)).split(4096)]
-    return MemoryImages(torch.cat(pieces), images.labels)
+    return MemoryImages(torch.cat(pieces), images.labels, images.notes)
 
 
 def _fixed_bits(images: Images, stream: int) -> Images:
@@ -291,6 +291,8 @@ class ImageData(L.LightningDataModule):
         for indices in torch.arange(len(images)).split(1024):
             digest.update(images.fetch(indices).contiguous().numpy().tobytes())
             digest.update(images.labels[indices].contiguous().numpy().tobytes())
+            for note in () if images.notes is None else images.notes.at(indices):
+                digest.update(b"" if note is None else note.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def setup(self, stage: str | None = None) -> None:
