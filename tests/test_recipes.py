@@ -17,9 +17,10 @@ def embedded(recipe):
     arguments = dict(recipe["data"].get("init_args") or {})
     if DATASETS[recipe["data"]["class_path"]].needs.startswith("nothing"):
         return recipe["data"]  # it is always there: train on it as it is
-    spec = DATASETS[recipe["data"]["class_path"]].native
-    if spec.height != 8:
-        arguments.setdefault("resize", spec.height)
+    native = getattr(DATASETS[recipe["data"]["class_path"]], "native", None)
+    side = native.height if native else arguments.get("size", 64)  # folders are of any size
+    if side != 8:
+        arguments.setdefault("resize", side)
     kept = {k: v for k, v in arguments.items() if k in arguments_of(Digits)}
     return {"class_path": "Digits", "init_args": {**kept, "batch_size": 16}}
 

@@ -8,6 +8,8 @@ import torch
 
 from zoo.callbacks.health import (
     Health,
+    alike,
+    alike_finding,
     exploding_log_det,
     idle_units,
     idle_units_finding,
@@ -120,6 +122,23 @@ def test_knobs_are_those_that_the_model_has():
     )
 
 
+def test_a_critic_that_ignores_its_penalty():
+    found = log_findings({"train/gradient_penalty": [0.1, 9.0, 9.0, 9.0]}, {"gp_weight": 0.1})
+    assert "raise --model.gp_weight (now 0.1)" in found["steepness of gradient_penalty"]
+    assert log_findings({"train/gradient_penalty": [9.0, 9.0, 0.5]}, {"gp_weight": 0.1}) == {}
+
+
+def test_samples_that_are_alike():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(200, 1, 4, 4, generator=generator)
+    assert alike(images[:100], images) == pytest.approx(1, abs=0.05)
+    one = images[:1] + 0.2 * (images - images[:1])  # one image with a little of the others
+    assert alike(one, images) == pytest.approx(0.2, abs=0.02)
+    assert alike_finding(images[:100], images, {}) is None
+    said = alike_finding(one, images, {"packing": 1})
+    assert "20% as much" in said and "raise --model.packing (now 1)" in said
+
+
 # ------------------------------------------------------------------------- the callback
 
 
@@ -213,3 +232,25 @@ def test_a_trial_run_writes_nothing(tmp_path):
 def test_every_must_be_positive(tmp_path):
     with pytest.raises(UserError, match="at least 1"):
         Health(tmp_path, 0)
+
+
+def test_a_generator_that_makes_one_image_is_named(tmp_path):
+    class Generator:
+        device, hparams = torch.device("cpu"), {"lr_generator": 1e-3}
+
+        def sample(self, n, *, seed=None):
+            return torch.full((n, 1, 2, 2), 0.5)
+
+        def print(self, text):
+            self.said = text
+
+    model, health = Generator(), Health(tmp_path, every=1)
+    fetch = lambda rows: torch.randint(256, (len(rows), 1, 2, 2), dtype=torch.uint8)  # noqa: E731
+    images = type("Images", (list,), {"fetch": staticmethod(fetch)})(range(700))
+    trainer = SimpleNamespace(
+        current_epoch=9, max_epochs=10, is_global_zero=True, fast_dev_run=False,
+        callback_metrics={}, datamodule=SimpleNamespace(images=lambda split: images),
+    )  # fmt: skip
+    health.on_train_epoch_end(trainer, model)
+    assert "samples are alike: they vary 0% as much" in model.said
+    assert "lower --model.lr_generator" in model.said

@@ -15,7 +15,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from zoo.contracts import Classifies, Encodes
+from zoo.contracts import Classifies, Encodes, Samples
 from zoo.data.loader import unit_range
 from zoo.errors import UserError
 from zoo.files import write_json
@@ -23,6 +23,8 @@ from zoo.knobs import turn
 
 __all__ = [
     "Health",
+    "alike",
+    "alike_finding",
     "exploding_log_det",
     "idle_units",
     "idle_units_finding",
@@ -31,6 +33,7 @@ __all__ = [
     "lost_codes_finding",
     "not_falling",
     "saturated",
+    "steep",
 ]
 
 SATURATED = 0.1  # nats; an even game has 1.39
@@ -40,6 +43,8 @@ EXPLODED = 100.0  # times the magnitude that was usual
 STEEP = 1e3  # magnitude below which no log-determinant is called exploded
 LOOKS = 6  # epochs that a judgement of a whole curve needs
 IMAGES = 500
+ALIKE = 0.3  # share of the data's spread below which samples are called alike
+STEEP_CRITIC = 4.0  # penalty (slope - 1)^2 from which on a critic's slope is far from 1
 
 
 # ---------------------------------------------------------------- decisions
@@ -53,6 +58,31 @@ def saturated(losses: Sequence[float], threshold: float = SATURATED) -> bool:
         (True, False)
     """
     return len(losses) >= LINES and all(loss < threshold for loss in losses[-LINES:])
+
+
+def steep(penalties: Sequence[float]) -> bool:
+    """Says whether a critic ignores its penalty: its slope stays at three times 1, or more.
+
+    Example:
+        >>> steep([0.1, 9.0, 25.0, 30.0]), steep([9.0, 0.2, 0.1])
+        (True, False)
+    """
+    return len(penalties) >= LINES and all(value > STEEP_CRITIC for value in penalties[-LINES:])
+
+
+def alike(samples: Tensor, images: Tensor) -> float:
+    """Returns the spread of samples as a share of the data's: 0 if all samples are the same.
+
+    Args:
+        samples: Generated images, shape (N, C, H, W), N of at least 2.
+        images: Real images, shape (M, C, H, W), M of at least 2.
+
+    Example:
+        >>> alike(torch.zeros(4, 1, 2, 2), torch.rand(4, 1, 2, 2))
+        0.0
+    """
+    spreads = [x.detach().cpu().flatten(1).var(dim=0).sum().sqrt() for x in (samples, images)]
+    return float(spreads[0] / spreads[1].clamp(min=1e-12))
 
 
 def not_falling(losses: Sequence[float]) -> bool:
@@ -146,6 +176,14 @@ def log_findings(
                 arguments, ("lower", "lr_discriminator"), ("raise", "dropout"), ("raise", "jitter"),
                 otherwise="weaken the discriminator or slow its learning",
             )  # fmt: skip
+        if name.endswith("gradient_penalty") and steep(values):
+            found[f"steepness of {short}"] = (
+                f"{short} stays at {values[-1]:.3g}: the critic's slope is far from 1, and its "
+                "estimate measures no distance. "
+            ) + _try(
+                arguments, ("raise", "gp_weight"), ("lower", "lr"),
+                otherwise="weigh the penalty more",
+            )  # fmt: skip
         if _is_log_det(name) and exploding_log_det(values):
             found[f"explosion of {short}"] = (
                 f"{short} has grown to {values[-1]:.3g}: the flow stretches space without bound. "
@@ -183,6 +221,18 @@ def idle_units_finding(codes: Tensor, arguments: Mapping[str, Any]) -> str | Non
         ("raise", "continuous_weight"), otherwise="weigh the rate less at first",
     )  # fmt: skip
     return f"{len(idle)} of {number} latent units are idle: images do not move them. {advice}"
+
+
+def alike_finding(samples: Tensor, images: Tensor, arguments: Mapping[str, Any]) -> str | None:
+    """Puts `alike` into a sentence; None unless samples are clearly less varied than the data."""
+    share = alike(samples, images)
+    if share >= ALIKE:
+        return None
+    advice = _try(
+        arguments, ("raise", "packing"), ("lower", "lr_generator"), ("raise", "n_critic"),
+        otherwise="train with another seed",
+    )  # fmt: skip
+    return f"samples are alike: they vary {share:.0%} as much as the data do. {advice}"
 
 
 def _try(arguments: Mapping[str, Any], *wishes: tuple[str, str], otherwise: str) -> str:
@@ -265,10 +315,12 @@ class Health(L.Callback):
         images = trainer.datamodule.images("val")  # type: ignore[attr-defined]
         count = min(IMAGES, len(images))
         device = model.device
-        if count < 2 or not isinstance(model, (Classifies, Encodes)):
+        if count < 2 or not isinstance(model, (Classifies, Encodes, Samples)):
             return {}
         x = unit_range(images.fetch(torch.arange(count))).to(device)
         found: dict[str, str | None] = {}
+        if isinstance(model, Samples):
+            found["samples alike"] = alike_finding(model.sample(100, seed=0), x, arguments)
         if isinstance(model, Classifies):
             counts = torch.bincount(model.classify(x).cpu(), minlength=model.num_codes)
             found["lost codes"] = lost_codes_finding(counts.tolist(), arguments)
