@@ -13,6 +13,7 @@ from zoo.data.folder import ImageFolder
 from zoo.data.module import DATASETS, ImageData
 from zoo.data.shapes import CaptionedShapes
 from zoo.data.spec import Batch, ImageSpec
+from zoo.data.sprites import DSprites, Sprites
 from zoo.data.stacked import StackedMNIST
 from zoo.data.toys import GaussianGrid, GaussianRing, TwoMoons
 from zoo.data.vision import CIFAR10, KMNIST, MNIST, SVHN, FashionMNIST
@@ -26,6 +27,7 @@ __all__ = [
     "Batch",
     "CaptionedShapes",
     "CelebA",
+    "DSprites",
     "Digits",
     "FashionMNIST",
     "GaussianGrid",
@@ -33,6 +35,7 @@ __all__ = [
     "ImageData",
     "ImageFolder",
     "ImageSpec",
+    "Sprites",
     "StackedMNIST",
     "TwoMoons",
 ]
