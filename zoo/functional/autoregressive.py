@@ -136,13 +136,17 @@ def logistic_mixture_log_prob(x: Tensor, params: Tensor, levels: int = 256) -> T
     return total.logsumexp(dim=-1)
 
 
-def draw_logistic_mixture(params: Tensor, u: Tensor, levels: int = 256) -> Tensor:
+def draw_logistic_mixture(
+    params: Tensor, u: Tensor, levels: int = 256, given: Tensor | None = None
+) -> Tensor:
     """Draws a pixel's grey levels from a mixture of logistic laws.
 
     Args:
         params: As for `logistic_mixture_log_prob`.
         u: Uniform on (0, 1), shape (..., 1 + C): for the component, then for each channel.
         levels: Number of grey levels.
+        given: Channels that are known in [0, 1], the unknown ones negative, shape (..., C). What
+            is drawn depends on known channels before it, but the component on none.
 
     Returns:
         Grey levels in [0, 1], shape (..., C).
@@ -155,6 +159,8 @@ def draw_logistic_mixture(params: Tensor, u: Tensor, levels: int = 256) -> Tenso
         scale = log_scale[..., c, :].gather(-1, k)[..., 0].exp()
         value = centre + scale * torch.logit(u[..., c + 1], eps=1e-7)
         value = to_levels(value, levels).to(u.dtype) / (levels - 1)
+        if given is not None:
+            value = torch.where(given[..., c] >= 0, given[..., c], value)
         x = torch.cat([x, value[..., None]], dim=-1)
     return x
 
