@@ -6,8 +6,20 @@ from zoo.models.infogan import InfoGAN
 from zoo.models.made import MADE
 from zoo.models.nade import NADE
 from zoo.models.nice import NICE
+from zoo.models.pixelcnn import PixelCNN
 from zoo.models.registry import MODELS
 from zoo.models.vae import VAE
 from zoo.models.wgan_gp import WGANGP
 
-__all__ = ["GAN", "MADE", "MODELS", "NADE", "NICE", "VAE", "WGANGP", "Classifier", "InfoGAN"]
+__all__ = [
+    "GAN",
+    "MADE",
+    "MODELS",
+    "NADE",
+    "NICE",
+    "VAE",
+    "WGANGP",
+    "Classifier",
+    "InfoGAN",
+    "PixelCNN",
+]
