@@ -71,6 +71,7 @@ def compare(
     data_name: str | None = None,
     root: str | None = None,
     features_name: str | None = None,
+    device: str = "auto",
 ) -> dict[str, dict[str, Any]]:
     """Scores models on the same images and the same features.
 
@@ -80,6 +81,7 @@ def compare(
         data_name: Data set; default the one that all of them were trained on.
         root: Folder of data sets.
         features_name: Feature network of the shelf; default that of the data set.
+        device: Where the networks work.
 
     Returns:
         The judge's report of each model.
@@ -96,7 +98,9 @@ def compare(
         )
     features = features_for(next(iter(datas.values())), features_name)
     return {
-        name: judge(subject, task_for(subject, datas[name], features, preset), preset)
+        name: judge(
+            subject, task_for(subject, datas[name], features, preset, device=device), preset
+        )
         for name, subject in subjects.items()
     }
 
@@ -184,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subjects = subjects_for(options.models)
         reports = compare(
             subjects, options.protocol, data_name=options.data, root=options.root,
-            features_name=options.features,
+            features_name=options.features, device=options.device,
         )  # fmt: skip
         if options.json is not None:
             write_json(options.json, reports)

@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data = data_for(subject, options.data, options.root)
         features = features_for(data, options.features)
         # With a memory, so that the images behind the scores are those that were scored.
-        task = replace(task_for(subject, data, features, options.protocol), memory={})
+        task = replace(
+            task_for(subject, data, features, options.protocol, device=options.device), memory={}
+        )
         scored = judge(subject, task, options.protocol)["scores"] if fitting(task) else []
         case = open_case(subject, task, options.protocol, scored)
         write_text(options.out, page(case))

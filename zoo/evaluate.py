@@ -1,4 +1,7 @@
-"""Scores a model: ``python -m zoo.evaluate infogan_mnist --protocol quick``."""
+"""Scores a model: ``python -m zoo.evaluate infogan_mnist --protocol quick``.
+
+On several processes: ``torchrun --nproc-per-node 2 -m zoo.evaluate infogan_mnist``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from zoo.arguments import Parser
 from zoo.errors import exit_on_user_error
 from zoo.files import write_json
 from zoo.judge import data_for, features_for, find_subject, judge, task_for
-from zoo.judging import add_judging_options, score_table
+from zoo.judging import add_judging_options, joined_processes, score_table
 
 __all__ = ["main"]
 
@@ -28,8 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.read(arguments)
         subject = find_subject(options.model)
         data = data_for(subject, options.data, options.root)
-        task = task_for(subject, data, features_for(data, options.features), options.protocol)
-        report = judge(subject, task, options.protocol)
+        features = features_for(data, options.features)
+        with joined_processes() as first:
+            task = task_for(subject, data, features, options.protocol, device=options.device)
+            report = judge(subject, task, options.protocol)
+        if not first:
+            return
         if options.json is not None:
             write_json(options.json, report)
         Console().print(score_table(f"{subject.name} on {type(data).__name__}", report["scores"]))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from zoo.data import DATASETS, ImageData
 from zoo.data.module import Split
 from zoo.errors import UserError, did_you_mean
 from zoo.evaluation import Features, Task, evaluate, fitting
 from zoo.evaluation.modes import StacksDigits
-from zoo.evaluation.score import Progress
+from zoo.evaluation.score import Progress, no_progress
 from zoo.progress import bar
 from zoo.recipe import arguments_of, build, class_name, read_recipe
 from zoo.runs import RunFolder, environment
@@ -139,18 +142,52 @@ def task_for(
     *,
     split: Split = "test",
     progress: Progress = bar,
+    device: str = "auto",
 ) -> Task:
-    """Puts together what is to be scored.
+    """Puts together what is to be scored, and moves the networks to where they are to work.
+
+    Args:
+        subject: The model.
+        data: The data.
+        features: The feature network.
+        preset: Name of the preset.
+        split: Reference split.
+        progress: Shows progress.
+        device: ``auto`` for a GPU where there is one, or a name that torch knows.
 
     Raises:
-        UserError: if the preset is unknown.
+        UserError: if the preset is unknown or there is no such device.
     """
     if preset not in PRESETS:
         raise UserError(f"unknown protocol {preset!r}. {did_you_mean(preset, PRESETS)}")
-    chosen = PRESETS[preset]
+    chosen, place = PRESETS[preset], device_for(device)
+    subject.model.to(place)
+    if features is not None:
+        features.network.to(place)
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if together else 0
+    world = torch.distributed.get_world_size() if together else 1
     return Task(
-        subject.model, data, split, chosen.limit, features, progress, chosen.importance_samples
-    )
+        subject.model, data, split, chosen.limit, features, progress if rank == 0 else no_progress,
+        chosen.importance_samples, rank, world,
+    )  # fmt: skip
+
+
+def device_for(name: str) -> torch.device:
+    """Chooses a device: of several processes on a machine, each gets its own GPU.
+
+    Raises:
+        UserError: if there is no such device.
+    """
+    number = int(os.environ.get("LOCAL_RANK", 0))
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{number % max(1, torch.cuda.device_count())}"
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError):  # the latter where torch was built without the device
+        raise UserError(f"--device {name}: there is no such device here; try cpu.") from None
 
 
 def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from rich.markup import escape
 from rich.table import Table
 
 from zoo.judge import PRESETS
 
-__all__ = ["add_judging_options", "score_table", "shown"]
+__all__ = ["add_device_option", "add_judging_options", "joined_processes", "score_table", "shown"]
 
 
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +27,31 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
         "--protocol", default="quick", choices=sorted(PRESETS),
         help="quick: 2,000 images, a minute; full: 10,000, as published (default quick)",
     )  # fmt: skip
+    add_device_option(parser)
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that says where the networks work."""
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, ...; default: a GPU where there is one"
+    )
+
+
+@contextmanager
+def joined_processes() -> Iterator[bool]:
+    """Joins the processes that torchrun has started, if it has; yields whether this is the first.
+
+    Scores are then computed by all of them together; the first one alone prints and writes.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) < 2:
+        yield True
+        return
+    cuda = torch.cuda.is_available()
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    try:
+        yield torch.distributed.get_rank() == 0
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def shown(score: dict[str, Any]) -> str:

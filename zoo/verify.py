@@ -13,6 +13,7 @@ from rich.table import Table
 from zoo.arguments import Parser
 from zoo.errors import UserError, exit_on_user_error
 from zoo.judge import PRESETS, data_for, features_for, find_subject, judge, task_for
+from zoo.judging import add_device_option
 from zoo.shelf import available, read_card
 
 __all__ = ["compare_scores", "main", "verify"]
@@ -43,7 +44,7 @@ def compare_scores(
     return rows
 
 
-def verify(name: str, preset: str, root: str | None) -> tuple[Table, bool]:
+def verify(name: str, preset: str, root: str | None, device: str = "auto") -> tuple[Table, bool]:
     """Re-runs the evaluation that a card claims.
 
     Returns:
@@ -70,7 +71,7 @@ def verify(name: str, preset: str, root: str | None) -> tuple[Table, bool]:
                 f"the {split} images of {claim['data']['name']} differ from those that the figures "
                 f"of {name} were computed on."
             )
-    report = judge(subject, task_for(subject, data, features, preset), preset)
+    report = judge(subject, task_for(subject, data, features, preset, device=device), preset)
     rows = compare_scores(claim["scores"], report["scores"])
     table = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in ("score", "claimed", "measured", ""):
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every model on the shelf")
     parser.add_argument("--protocol", default="quick", choices=sorted(PRESETS))
     parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
+    add_device_option(parser)
 
     def run() -> int:
         options = parser.read(arguments)
@@ -99,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError("which model? Name some, or say --all; python -m zoo.list shows them.")
         console, good = Console(), True
         for name in names:
-            table, agrees = verify(name, options.protocol, options.root)
+            table, agrees = verify(name, options.protocol, options.root, options.device)
             console.print(table)
             good = good and agrees
         console.print("all figures hold" if good else "figures have drifted")

@@ -1,6 +1,8 @@
 """zoo.evaluate on a short run: what it prints, what it writes, and that it repeats."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -63,3 +65,25 @@ def test_values_that_do_not_exist_say_why():
                "details": {"status": "infeasible"}}  # fmt: skip
     assert shown(missing) == "infeasible"
     assert score_table("[odd] title", [missing]).row_count == 1
+
+
+def test_two_processes_get_the_figures_of_one(tmp_path):
+    """Samples, features, codes and likelihoods are shared out, and the joint figures are equal."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
+                "--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]  # fmt: skip
+    found = []
+    for name, start in (("one", [sys.executable]), ("two", torchrun)):
+        file = tmp_path / f"{name}.json"
+        command = [*start, "-m", "zoo.evaluate", "infogan_digits", "--device", "cpu",
+                   "--json", str(file)]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("code_error[") == 1  # the first process alone prints
+        found.append({score["name"]: score["value"] for score in read_report(file)["scores"]})
+    assert found[1] == pytest.approx(found[0], rel=1e-6)
+    assert len(found[0]) > 10
+
+
+def test_an_unknown_device_is_refused(run, capsys):
+    assert main([run, "--device", "warp"]) == 2
+    assert "there is no such device" in capsys.readouterr().err

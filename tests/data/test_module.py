@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.data import DATASETS
 from zoo.data.loader import MemoryImages
 from zoo.data.module import data_root, fit_to_size
 from zoo.data.spec import ImageSpec
@@ -213,3 +214,32 @@ def test_an_empty_set_in_memory_survives_binarisation_and_resizing(memory):
             )
 
     assert len(Empty(binarize="static", resize=3).images("test")) == 0
+
+
+def test_a_limit_takes_images_from_all_over_the_split():
+    data = DATASETS["Digits"]()
+    whole, some = data.images("test"), data.loader("test", limit=90)
+    assert torch.equal(torch.cat([batch.label for batch in some]), whole.labels[::4])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_the_judges_batches_do_not_depend_on_the_number_of_processes(world):
+    data = DATASETS["Digits"](batch_size=7)
+    expected = [batch.image for batch in data.dealt("test", limit=250)]
+    assert [len(part) for part in expected] == [100, 100, 50]
+    for rank in range(world):
+        loader = data.dealt("test", limit=250, rank=rank, world=world)
+        own = [batch.image for batch in loader]
+        assert len(loader) == len(own)
+        for turn, part in enumerate(own):
+            assert torch.equal(part, expected[rank + turn * world])
+
+
+def test_other_bits_of_the_same_data():
+    dynamic = DATASETS["Digits"](binarize="dynamic")
+    grey, static = dynamic.with_bits("none"), dynamic.with_bits("static")
+    assert dynamic.with_bits("dynamic") is dynamic
+    assert grey.fingerprint("test") == DATASETS["Digits"]().fingerprint("test")
+    assert static.fingerprint("train") == DATASETS["Digits"](binarize="static").fingerprint("train")
+    assert dynamic.fingerprint("test") == static.fingerprint("test") != grey.fingerprint("test")
+    assert dynamic.binarize == "dynamic"

@@ -26,8 +26,9 @@ def titles(found, level=None):
 GOOD = (
     score("precision", 0.9), score("recall", 0.85), score("memorisation_z", 0.3, closer=0.5),
     score("code_error", 0.04), score("gel_dropped", 0, dropped=[]),
-    score("gel_divergence", 0.01, status="solved", mass_ratio=[1.0] * 4),
-    score("gel_diversity", 0.8, ess=[0.8, 0.9, 0.85, 0.9]),
+    score("gel_divergence", 0.01, status="solved"),
+    score("gel_imbalance", 0.01, mass_ratio=[1.0] * 4, rare=[]),
+    score("gel_diversity", 0.9, ess=[0.8, 0.9, 0.85, 0.9], ess_of_real=[0.85] * 4, collapsed=[]),
 )  # fmt: skip
 FINE = evidence(*GOOD, fake_share=EVEN, real_share=EVEN)
 
@@ -126,9 +127,17 @@ def test_samples_outside_of_the_data_are_mentioned():
 
 
 def test_lost_variety_within_a_class_is_named():
-    flat = with_score(score("gel_diversity", 0.1, ess=[0.8, 0.1, None, 0.9]))
+    flat = with_score(
+        score(
+            "gel_diversity",
+            0.1,
+            ess=[0.8, 0.1, None, 0.9],
+            ess_of_real=[0.8] * 4,
+            collapsed=[1],
+        )
+    )
     (found,) = (a for a in advise(flat) if "variety within" in a.title)
-    assert found.title == "little variety within class 1" and "10%" in found.what
+    assert found.title == "little variety within class 1" and "12%" in found.what
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,10 @@ def test_warnings_of_the_run_are_passed_on():
 
 def test_a_tip_is_given_once():
     bad = replace(
-        with_score(score("gel_diversity", 0.1, ess=[0.8, 0.1, 0.9, 0.9])),
+        with_score(
+            score("gel_diversity", 0.1, ess=[0.8, 0.1, 0.9, 0.9], ess_of_real=[0.8] * 4,
+                  collapsed=[1])
+        ),
         fake_share=(0.5, 0.1, 0.2, 0.2), implicit=True,
     )  # fmt: skip
     tips = [advice.tip for advice in advise(bad) if advice.tip]

@@ -33,6 +33,9 @@ class Toy:
     def __init__(self, spec=None):
         self.spec = spec
 
+    def to(self, device):
+        return self
+
 
 class Replay(Toy):
     """A 'model' that shows images of a pool: all of them before any comes twice."""

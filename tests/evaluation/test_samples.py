@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zoo.data import DATASETS
 from zoo.evaluation import Task, evaluate, fitting
 from zoo.evaluation.samples import collect, sample_chunks
 
@@ -29,29 +30,30 @@ def test_real_images_score_as_real(perfect):
     assert value["gel_divergence"] == pytest.approx(0, abs=1e-6)
     assert value["gel_dropped"] == 0
     assert value["gel_imbalance"] == pytest.approx(0, abs=1e-3)
-    assert value["gel_diversity"] > 0.8  # what the classifier calls wrongly is counted elsewhere
+    assert value["gel_diversity"] > 0.8
+    assert perfect["gel_diversity"].details["collapsed"] == []
     assert value["class_variation"] < 0.03  # the errors of the classifier
     assert value["worst_class_factor"] < 1.2
     assert value["inception_style"] > 9
 
 
 def test_real_images_that_were_not_trained_on_are_no_copies(perfect):
-    assert perfect["memorisation_z"].value == pytest.approx(0, abs=1e-9)
-    assert perfect["memorisation_z"].details["closer"] == pytest.approx(0.5)
+    assert abs(perfect["memorisation_z"].value) < 2
+    assert perfect["memorisation_z"].details["closer"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_names_carry_the_protocol(perfect):
     assert perfect["fid"].name == "fid[digits-features,360,test]"
     assert perfect["gel_dropped"].name == "gel_dropped[kernel-et,36w,digits-features,360,test]"
-    assert perfect["memorisation_z"].name == "memorisation_z[digits-features,360,1257-train/test]"
+    assert perfect["memorisation_z"].name == "memorisation_z[digits-features,360,1257-train/val]"
 
 
 def test_lost_classes_are_named_exactly(replay, images, digits, features):
     found = scores_of(replay(images("test", without=(3, 7))[0]), digits, features)
     assert found["gel_dropped"].details["dropped"] == [3, 7]
     assert found["gel_dropped"].value == 2
-    ratio = found["gel_divergence"].details["mass_ratio"]
-    assert max(ratio[3], ratio[7]) < 0.25 < min(r for k, r in enumerate(ratio) if k not in (3, 7))
+    ratio = found["gel_imbalance"].details["mass_ratio"]
+    assert max(ratio[3], ratio[7]) < 0.2 < min(r for k, r in enumerate(ratio) if k not in (3, 7))
     shares = found["worst_class_factor"].details["class_share"]
     assert max(shares[3], shares[7]) < 0.02
     assert found["class_variation"].value > 0.15
@@ -72,13 +74,41 @@ def test_copies_of_training_images_are_caught(replay, images, digits, features):
     assert found["gel_dropped"].value == 0  # copies have no other fault
 
 
+def test_samples_unlike_all_real_images_belong_to_no_class(replay, digits, features):
+    noise = torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    scores = evaluate(Task(replay(noise), digits, features=features))[0]
+    tried = [score for score in scores if score.name.startswith("gel_divergence")]
+    assert [score.value for score in tried] == [None]  # a quarter is less than one per class
+    assert not any(score.name.startswith(("gel_dropped", "gel_diversity")) for score in scores)
+
+
+def test_bits_are_compared_with_bits_and_probabilities_with_greys(replay, features):
+    digits = DATASETS["Digits"](binarize="dynamic")
+    grey = DATASETS["Digits"]().images("test").fetch(torch.arange(360)).float() / 255
+    bits = digits.with_bits("static").images("test").fetch(torch.arange(360)).float() / 255
+    for pool, tag in ((grey, "test]"), (bits, "test,bits]")):
+        scores = evaluate(Task(replay(pool), digits, features=features))[0]
+        (fid,) = (score for score in scores if score.name.startswith("fid"))
+        assert fid.name.endswith(tag)
+        assert fid.value == pytest.approx(0, abs=1e-6)
+
+
+def test_training_is_not_disturbed_by_a_judge(replay, images, digits, features):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    evaluate(Task(replay(images("test")[0]), digits, features=features))
+    assert torch.equal(torch.rand(1), expected)
+
+
 def test_processes_share_out_the_same_samples(replay, images, digits):
-    whole = Task(replay(images("train")[0]), digits, split="train", limit=1200)
+    whole = Task(replay(images("train")[0]), digits, split="train", limit=1150)
     parts = [list(sample_chunks(replace(whole, rank=rank, world=2))) for rank in (0, 1)]
-    assert [len(chunk) for chunk in parts[0] + parts[1]] == [500, 200, 500]
-    joined = torch.cat([parts[0][0], parts[1][0], parts[0][1]])
-    assert torch.equal(joined, torch.cat(list(sample_chunks(whole))))
-    assert not torch.equal(parts[0][0], parts[1][0])
+    assert [number for number, _ in parts[0]] == [0, 2]
+    joined = dict(parts[0] + parts[1])
+    for number, chunk in sample_chunks(whole):
+        assert torch.equal(joined[number], chunk)
+    assert not torch.equal(joined[0], joined[1])
 
 
 def test_a_memory_draws_once_and_keeps_the_images(replay, images, digits, features):

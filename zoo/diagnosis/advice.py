@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median
 
 from zoo.diagnosis.evidence import Advice, Evidence, are, count, joined, named, upper
 from zoo.knobs import turn
 
-__all__ = ["advise", "missing_classes", "summary"]
+__all__ = ["advise", "missing_classes", "summary", "varieties"]
 
 FEW = 1000  # images below which the caution about small counts is printed
 SIGMAS = 3.0  # standard errors beyond which a share of a class is not chance
@@ -23,7 +22,6 @@ RARE = 0.25  # share of the share that it should have, below which a class count
 BEHIND = 0.15  # what precision or recall may lack to that of real images
 COPIES = -5.0  # memorisation z
 KEPT = 0.5  # GEL mass ratio that contradicts a classifier which finds nothing of a class
-VARIETY = 0.5  # effective share of a class's images
 
 
 def advise(evidence: Evidence) -> list[Advice]:
@@ -87,7 +85,7 @@ def missing_classes(e: Evidence) -> tuple[list[int], list[int]]:
         classifier calls it.
     """
     lost, dropped = _unlike(e)[0], _dropped(e)
-    ratio = e.details("gel_divergence").get("mass_ratio") or []
+    ratio = e.details("gel_imbalance").get("mass_ratio") or []
     doubtful = [k for k in lost if k not in dropped and k < len(ratio) and ratio[k] > KEPT]
     return sorted({*lost, *dropped} - {*doubtful}), doubtful
 
@@ -157,7 +155,7 @@ def _why_missing(e: Evidence, lost: Sequence[int], dropped: Sequence[int]) -> st
 
 
 def _why_doubtful(e: Evidence, classes: Sequence[int]) -> str:
-    ratio = e.details("gel_divergence")["mass_ratio"]
+    ratio = e.details("gel_imbalance")["mass_ratio"]
     kept = ", ".join(f"{ratio[k]:.2f}" for k in classes)
     return (
         f"The classifier calls hardly any sample {named(classes)} ({_shares(e, classes)}), yet "
@@ -233,25 +231,27 @@ def _quality(e: Evidence) -> list[Advice]:
 
 
 def _diversity(e: Evidence) -> list[Advice]:
-    """Reads the effective share of each class's images; None stands for a class without any."""
-    spread = e.details("gel_diversity").get("ess", [])
-    known = {k: float(v) for k, v in enumerate(spread) if v is not None}
-    if not known:
-        return []
-    middle = median(known.values())
-    low = [k for k, v in known.items() if v < VARIETY and v < 0.6 * middle]
+    low = e.details("gel_diversity").get("collapsed", [])
     if not low:
         return []
-    shares = joined([f"{known[k]:.0%}" for k in low])
+    of = varieties(e)
+    shares = joined([f"{of[k]:.0%}" for k in low])
     return [
         Advice(
             "notable",
             f"little variety within {named(low)}",
-            f"The samples of {named(low)} are only as varied as {shares} of their real images; "
-            f"the typical class here reaches {middle:.0%}.",
+            f"The samples of {named(low)} have only {shares} of the variety of as many real "
+            "images.",
             _modes_tip(e),
         )
     ]
+
+
+def varieties(e: Evidence) -> list[float | None]:
+    """Returns each class's variety as a multiple of that of real images; None if not known."""
+    details = e.details("gel_diversity")
+    pairs = zip(details.get("ess", []), details.get("ess_of_real", []), strict=True)
+    return [a / b if a is not None and b else None for a, b in pairs]
 
 
 def _copies(e: Evidence) -> list[Advice]:
@@ -260,6 +260,19 @@ def _copies(e: Evidence) -> list[Advice]:
         return []
     closer = details.get("closer")
     pairs = "" if closer is None else f", and is the closer one in {closer:.0%} of all pairs"
+    recall = e.value("recall")
+    if z < COPIES and recall is not None and e.reference.get("recall", 0.8) - recall > 2 * BEHIND:
+        return [
+            Advice(
+                "notable",
+                "samples near the middle of the training images",
+                f"A sample lies nearer to a training image than an unseen real image does "
+                f"(z = {z:.1f}){pairs}. With a recall of {recall:.2f} this need not be copying: "
+                "samples without variety sit where training images are densest. The pairs below "
+                "tell which it is.",
+                _modes_tip(e),
+            )
+        ]
     if z < COPIES:
         return [
             Advice(

@@ -11,13 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.contracts import HasElbo, HasLogProb, Samples
+from zoo.contracts import Samples, capabilities
 from zoo.data.loader import unit_range
+from zoo.data.module import spread
 from zoo.diagnosis.evidence import Evidence
 from zoo.evaluation import Task
 from zoo.evaluation.samples import (
+    TRAINING,
     Bank,
+    as_sampled,
     collect,
+    control_split,
     fits_samples,
     knows_classes,
     quality,
@@ -97,8 +101,15 @@ class Case:
         return self.fake is not None and knows_classes(self.task)
 
     def images(self, split: str, indices: Tensor) -> Tensor:
-        """Returns images of the data set in [0, 1], shape (N, C, H, W)."""
-        return unit_range(self.task.data.images(split).fetch(indices.cpu()))  # type: ignore[arg-type]
+        """Returns images of the data set in [0, 1], shape (N, C, H, W).
+
+        Args:
+            split: Which split.
+            indices: Rows of the bank of features that the judge has gathered of it.
+        """
+        images = self.task.data.images(split)  # type: ignore[arg-type]
+        places = spread(len(images), TRAINING if split == "train" else self.task.limit)
+        return unit_range(images.fetch(places[indices.cpu()]))
 
     def generated(self, indices: Tensor) -> Tensor:
         """Returns generated images in [0, 1], shape (N, C, H, W)."""
@@ -113,9 +124,7 @@ class Case:
         count = len(self.fake.features)
         if len(self.train.features) < count:
             return {}
-        instead = Bank(
-            self.train.features[:count], self.train.labels[:count], self.train.probabilities[:count]
-        )
+        instead = self.train.first(count)
         scores = [score.finite() for score in quality(self.real, instead, "")]
         return {s.name.partition("[")[0]: s.value for s in scores if s.value is not None}
 
@@ -159,7 +168,8 @@ class Case:
         if self.fake is None or self.real is None or self.train is None:
             return None
         distance, index = nearest_neighbours(self.fake.features, self.train.features)
-        usual = nearest_neighbours(self.real.features, self.train.features)[0].median()
+        unseen = collect(self.task, control_split(self.task))
+        usual = nearest_neighbours(unseen.features, self.train.features)[0].median()
         return Neighbours(distance[:, 0], index[:, 0], float(usual))
 
     @cached_property
@@ -197,7 +207,7 @@ class Case:
             images=self.task.count,
             arguments=dict(self.model.hparams),
             implicit=isinstance(self.model, Samples)
-            and not isinstance(self.model, (HasElbo, HasLogProb)),
+            and not {"elbo", "log_prob"} & set(capabilities(self.model)),
             features=self.task.features is not None,
             health=self.health,
         )
@@ -214,5 +224,6 @@ def open_case(subject: Subject, task: Task, preset: str, scores: Sequence[dict[s
     """
     if not fits_samples(task):
         return Case(subject, task, preset, scores)
-    banks = (collect(task, source) for source in ("samples", task.split, "train"))
+    task = as_sampled(task)
+    banks = collect(task, "samples"), collect(task, task.split), collect(task, "train", TRAINING)
     return Case(subject, task, preset, scores, *banks)

@@ -84,7 +84,7 @@ def neighbours(case: Case) -> str:
     closest = found.distance.argsort()[:PAIRS]
     first = torch.arange(min(PAIRS, len(found.distance)))
     seen, there = len(case.train.features), len(case.task.data.images("train"))
-    which = f"all {there:,}" if seen >= there else f"the first {seen:,} of {there:,}"
+    which = f"all {there:,}" if seen >= there else f"{seen:,} of {there:,}"
     z = case.evidence.value("memorisation_z")
     about = (
         f"<p>Each sample above the nearest of {which} training images, with their distance in "

@@ -34,8 +34,8 @@ MEANINGS = {
     "infeasible if no reweighting can do it.",
     "gel_dropped": "Number of classes that this reweighting nearly silences.",
     "gel_imbalance": "How uneven it makes the classes: 0 even as in the data, 1 nothing in common.",
-    "gel_diversity": "Of the least varied class: the share of its real images that the model's "
-    "variety amounts to.",
+    "gel_diversity": "Of the least varied class: the variety of its samples over that of as many "
+    "real images; 1 is right.",
     "memorisation_z": "Whether samples lie closer to training images than unseen real images do: "
     "about 0 if not, below -5 if images are copied; large values mean far away from both.",
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 
 from zoo.contracts import Interpolates, Reconstructs, Samples, Traverses
-from zoo.diagnosis.advice import RARE, advise, missing_classes, summary
+from zoo.diagnosis.advice import advise, missing_classes, summary, varieties
 from zoo.diagnosis.case import Case
 from zoo.diagnosis.curves import curve_svg, read_curves
 from zoo.diagnosis.evidence import upper
 from zoo.diagnosis.galleries import neighbours, spurious, uncovered
 from zoo.diagnosis.html import bar, document, figure, prose, section, table, text
 from zoo.diagnosis.meanings import meaning
+from zoo.evaluation.samples import DROPPED
 from zoo.pictures import grid
 
 __all__ = ["page"]
@@ -130,12 +131,13 @@ def _classes(case: Case) -> str:
         return ""
     fake, real = case.shares
     details = case.evidence.details
-    ratio = details("gel_divergence").get("mass_ratio")
+    ratio = details("gel_imbalance").get("mass_ratio")
     dropped = set(details("gel_dropped").get("dropped", []))
-    ess = details("gel_diversity").get("ess")
+    variety = varieties(case.evidence)
+    collapsed = set(details("gel_diversity").get("collapsed", []))
     head = ["Class", "Share of samples", "Share of data"]
     head += ["GEL mass, 1 is right"] if ratio else []
-    head += ["Variety"] if ess else []
+    head += ["Variety, 1 is right"] if variety else []
     missing, doubtful = missing_classes(case.evidence)
     most = max(max(fake), max(real), 1e-9)
     rows = []
@@ -148,8 +150,8 @@ def _classes(case: Case) -> str:
         ]
         if ratio:
             row.append(_cell(bar(ratio[k], 2.0, 1.0), f"{ratio[k]:.2f}", k in dropped))
-        if ess:
-            row.append(f"{ess[k]:.0%}" if ess[k] is not None else _without_variety(own))
+        if variety:
+            row.append(_variety(variety[k], own, k in collapsed))
         rows.append(row)
     about = (
         "<p>The share of samples is what the classifier counts; the line in each bar is the "
@@ -157,16 +159,14 @@ def _classes(case: Case) -> str:
         + (
             "GEL mass never asks the classifier about samples: it is the weight that the real "
             "images of a class keep when the real images are made to look like the samples, as a "
-            f"multiple of their share. Below {RARE:g}, a class counts as dropped. "
+            f"multiple of their share. Below {DROPPED:g}, a class counts as dropped. "
             if ratio
             else "There is no GEL mass: no reweighting of the real images has the samples' kernel "
             "moments, because part of the samples lies outside of the data. "
         )
         + (
-            "Variety is the share of a class's real images that the samples' variety amounts to; "
-            "“out of reach” means that the samples of the class lie outside of what its real "
-            "images span."
-            if ess
+            "Variety is that of the samples of a class over that of as many unseen real images."
+            if variety
             else ""
         )
         + "</p>"
@@ -174,8 +174,10 @@ def _classes(case: Case) -> str:
     return section("Classes", about, table(head, rows, numbers=(2,)))
 
 
-def _without_variety(share: float) -> str:
-    return "out of reach" if share > 0 else "no samples"
+def _variety(value: float | None, share: float, bad: bool) -> str:
+    if value is None:
+        return "not known" if share > 0 else "no samples"
+    return _cell(bar(value, 2.0, 1.0), f"{value:.2f}", bad)
 
 
 def _cell(drawn: str, value: str, bad: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torchmetrics.classification import MulticlassAccuracy
 
 from zoo.contracts import Classifies, HasFeatures
-from zoo.evaluation.score import Score, Task
+from zoo.evaluation.score import Score, Task, seed_batch
 from zoo.metrics.clustering import ClusterAgreement, CodeError
 
 __all__ = ["fits_classifier", "fits_codes", "score_classifier", "score_codes"]
@@ -18,9 +18,9 @@ def fits_classifier(task: Task) -> bool:
 
 def score_classifier(task: Task) -> list[Score]:
     """Error of a supervised classifier."""
-    accuracy = MulticlassAccuracy(task.data.spec.classes, average="micro").to(task.model.device)
-    for batch in task.progress(task.data.loader(task.split, limit=task.limit), "classes"):
-        accuracy.update(task.model.probabilities(batch.image), batch.label.to(task.model.device))
+    accuracy = MulticlassAccuracy(task.data.spec.classes, average="micro")
+    for _, batch in task.batches(task.split, "classes"):
+        accuracy.update(task.model.probabilities(batch.image).cpu(), batch.label)
     return [Score(f"error[{task.scope}]", 1 - float(accuracy.compute()), "share", "lower")]
 
 
@@ -39,12 +39,11 @@ def score_codes(task: Task) -> list[Score]:
     matching = "one-to-one" if model.num_codes <= classes else f"majority-of-{model.num_codes}"
     error = CodeError(model.num_codes, classes, matching.split("-of-")[0])  # type: ignore[arg-type]
     agreement = ClusterAgreement(model.num_codes, classes)
-    error, agreement = error.to(model.device), agreement.to(model.device)
     # The matching sees as many training images as there are, or five per scored one.
     for part, role, limit in (("train", "train", 5 * task.limit), (task.split, "test", task.limit)):
-        loader = task.data.loader(part, limit=limit)  # type: ignore[arg-type]
-        for batch in task.progress(loader, f"codes of {part} images"):
-            codes, labels = model.classify(batch.image), batch.label.to(model.device)
+        for number, batch in task.batches(part, f"codes of {part} images", limit=limit):  # type: ignore[arg-type]
+            seed_batch(number)
+            codes, labels = model.classify(batch.image).cpu(), batch.label
             error.update(codes, labels, split=role)  # type: ignore[arg-type]
             if role == "test":
                 agreement.update(codes, labels)

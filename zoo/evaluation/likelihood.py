@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from zoo.contracts import HasLogProb, capabilities
-from zoo.evaluation.score import Score, Task, short
+from zoo.evaluation.score import Score, Task, seed_batch, short
 
 __all__ = ["bits_per_dim", "fits_elbo", "fits_log_prob", "importance_bound", "score_elbo",
            "score_log_prob"]  # fmt: skip
@@ -88,8 +88,8 @@ def fits_log_prob(task: Task) -> bool:
 def score_log_prob(task: Task) -> list[Score]:
     """Negative log-likelihood of the split; bits per dimension where images are not binarised."""
     mean = MeanMetric().to(torch.float64)
-    torch.manual_seed(0)  # uniform dequantisation draws noise
-    for batch in task.progress(task.data.loader(task.split, limit=task.limit), "log-likelihood"):
+    for number, batch in task.batches(task.split, "log-likelihood"):
+        seed_batch(number)  # uniform dequantisation draws noise
         mean.update(task.model.log_prob(batch.image).detach().double().cpu())
     nats, tag = float(mean.compute()), f"{_protocol(task)},{short(task.count)},{task.split}"
     scores = [Score(f"nll[{tag}]", -nats, "nats", "lower")]
@@ -109,11 +109,10 @@ def fits_elbo(task: Task) -> bool:
 
 def score_elbo(task: Task) -> list[Score]:
     """The bound with one sample, and with many importance samples."""
-    torch.manual_seed(0)
     one, many = MeanMetric().to(torch.float64), MeanMetric().to(torch.float64)
     samples = task.importance_samples
-    loader = task.data.loader(task.split, limit=task.limit)
-    for batch in task.progress(loader, f"bounds with {samples} samples"):
+    for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
+        seed_batch(number)
         one.update(task.model.elbo(batch.image, 1).detach().double().cpu())
         if samples > 1:
             bound = importance_bound(task.model.elbo, batch.image, samples)

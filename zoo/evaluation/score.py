@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data import ImageData
+from zoo.data import Batch, ImageData
+from zoo.data.loader import mix_seed
 from zoo.data.module import Split
 
-__all__ = ["Features", "Progress", "Protocol", "Score", "Task", "short"]
+__all__ = ["SEED", "Features", "Progress", "Score", "Task", "seed_batch", "short"]
 
 T = TypeVar("T")
 
@@ -25,6 +26,9 @@ class Progress(Protocol):
     def __call__(self, items: Iterable[T], title: str) -> Iterable[T]:
         """Passes the items through."""
         ...
+
+
+SEED = 0  # of all randomness in the judge
 
 
 def no_progress(items: Iterable[T], title: str) -> Iterable[T]:
@@ -134,11 +138,37 @@ class Task:
         """Images of the split that are looked at."""
         return min(self.limit, len(self.data.images(self.split)))
 
+    def batches(
+        self, split: Split, title: str, *, limit: int | None = None
+    ) -> Iterator[tuple[int, Batch]]:
+        """Yields this process' batches of a split with their numbers among all batches.
+
+        Batches do not depend on the number of processes. Whoever needs randomness for one calls
+        `seed_batch` with its number, and gets the same on any process.
+
+        Args:
+            split: Which split; binarised images are those whose bits are fixed.
+            title: What is done, for the progress bar.
+            limit: Largest number of images; default the task's.
+        """
+        data = self.data if self.data.binarize == "none" else self.data.with_bits("static")
+        loader = data.dealt(split, limit=limit or self.limit, rank=self.rank, world=self.world)
+        for turn, batch in enumerate(self.progress(loader, title)):
+            yield self.rank + turn * self.world, batch
+
     @property
     def scope(self) -> str:
         """Names the split, and how much of it where that is not all: ``test`` or ``test:2k``."""
         whole = self.count == len(self.data.images(self.split))
         return self.split if whole else f"{self.split}:{short(self.count)}"
+
+
+def seed_batch(number: int) -> None:
+    """Seeds torch for a batch's own randomness, such as dequantisation or latent samples.
+
+    `zoo.evaluation.evaluate` keeps this from whatever random state its caller has.
+    """
+    torch.manual_seed(mix_seed(SEED, number))
 
 
 def short(number: int) -> str:

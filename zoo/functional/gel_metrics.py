@@ -18,11 +18,14 @@ from torch import Tensor
 
 __all__ = [
     "IntraClassDiversity",
+    "collapsed_modes",
     "dropped_modes",
+    "effective_share",
     "extreme_samples",
     "hellinger",
     "intra_class_diversity",
     "mode_mass",
+    "rare_modes",
 ]
 
 
@@ -82,6 +85,43 @@ def dropped_modes(mass: Tensor, share: Tensor, threshold: float = 0.25) -> Tenso
     return (share > 0) & (mass < threshold * share)
 
 
+def rare_modes(mass: Tensor, share: Tensor, below: float = 0.6, above: float = 0.25) -> Tensor:
+    """Flag modes that are there, but have clearly less mass than their share.
+
+    Args:
+        mass: Reweighted masses, shape (K,).
+        share: Label frequencies of the test set, shape (K,).
+        below: Flag mass / share below this,
+        above: and not below this, where `dropped_modes` speaks.
+
+    Returns:
+        Boolean, shape (K,).
+
+    Example:
+        >>> rare_modes(torch.tensor([0.6, 0.2, 0.2]), torch.tensor([0.3, 0.2, 0.5]))
+        tensor([False, False,  True])
+    """
+    return dropped_modes(mass, share, below) & ~dropped_modes(mass, share, above)
+
+
+def collapsed_modes(ess: Tensor, ess_of_real: Tensor, threshold: float = 0.6) -> Tensor:
+    """Flag classes whose samples vary less than unseen real images of the class do.
+
+    Args:
+        ess: Effective sample size over class size of the model, shape (K,).
+        ess_of_real: The same of real images in the place of the model's, shape (K,).
+        threshold: Flag ratios below this.
+
+    Returns:
+        Boolean, shape (K,); False where either is NaN.
+
+    Example:
+        >>> collapsed_modes(torch.tensor([0.1, 0.5]), torch.tensor([0.5, 0.5]))
+        tensor([ True, False])
+    """
+    return ess < threshold * ess_of_real
+
+
 def hellinger(p: Tensor, q: Tensor) -> float:
     r"""Hellinger distance of two vectors of masses.
 
@@ -113,6 +153,26 @@ def hellinger(p: Tensor, q: Tensor) -> float:
     # 1 - Σ√(pq) = Σ(√p - √q)² / 2, without the cancellation when p is close to q.
     gap = (p / p.sum()).sqrt() - (q / q.sum()).sqrt()
     return math.sqrt(gap.square().sum().item() / 2)
+
+
+def effective_share(weights: Tensor) -> float:
+    r"""Effective sample size of weights over their number.
+
+    .. math:: \frac{1}{n \sum_i \pi_i^2}, \quad \textstyle\sum_i \pi_i = 1
+
+    Args:
+        weights: Shape (n,), with a positive sum.
+
+    Returns:
+        A share in (0, 1], NaN for NaN weights.
+
+    Example:
+        >>> effective_share(torch.tensor([0.5, 0.5, 0.0, 0.0]))
+        0.5
+    """
+    own = weights.detach().to(torch.float64)
+    own = own / own.sum()
+    return float(1 / (len(own) * own.square().sum()))
 
 
 def intra_class_diversity(
@@ -162,7 +222,7 @@ def intra_class_diversity(
             out[0, k] = -(n * own).log().mean()
         else:
             out[0, k] = n * (own - 1 / n).square().sum()
-        out[1, k] = 1 / (n * own.square().sum())
+        out[1, k] = effective_share(own)
         out[2, k] = entropy / math.log(n) if n > 1 else 1.0
     return IntraClassDiversity(*out)
 

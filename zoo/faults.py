@@ -1,0 +1,154 @@
+"""Plants known faults in real images and shows which score sees which."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zoo.arguments import Parser
+from zoo.data import DATASETS
+from zoo.errors import UserError, did_you_mean, exit_on_user_error
+from zoo.evaluation import Task
+from zoo.evaluation.faults import DRAWS, SEEN, columns, score_faults
+from zoo.files import write_json
+from zoo.judge import PRESETS, features_for
+from zoo.progress import bar
+from zoo.recipe import build
+from zoo.runs import environment
+
+__all__ = ["main", "markdown"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = Parser("zoo.faults", __doc__)
+    parser.add_argument("--data", default="MNIST", help="data set with labels (default MNIST)")
+    parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
+    parser.add_argument("--features", help="another feature network of the shelf")
+    parser.add_argument(
+        "--protocol", default="quick", choices=sorted(PRESETS),
+        help="quick: 2,000 images, two minutes; full: 5,000 (default quick)",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="only print the table of such a file, as Markdown",
+    )
+
+    def run() -> None:
+        options = parser.read(arguments)
+        if options.table is not None:
+            print(markdown(read_findings(options.table)))
+            return
+        report = judge_faults(options)
+        if options.json is not None:
+            write_json(options.json, report)
+        Console().print(_table(report))
+
+    return exit_on_user_error("zoo.faults", run)
+
+
+def judge_faults(options: Any) -> dict[str, Any]:
+    """Scores all faults and returns a report of plain values."""
+    if options.data not in DATASETS:
+        raise UserError(
+            f"unknown data set {options.data!r}. {did_you_mean(options.data, DATASETS)}"
+        )
+    own = {} if options.root is None else {"root": options.root}
+    data = build("data", {"class_path": options.data, "init_args": own})
+    features = features_for(data, options.features)
+    if features is None:
+        raise UserError(f"the shelf has no feature network for {options.data}; see zoo.list.")
+    # Half of the unseen images, so that enough are left when classes are taken away.
+    count = min(PRESETS[options.protocol].limit, len(data.images("val")) // 2)
+    findings, named = score_faults(Task(None, data, "test", count, features, bar, memory={}))
+    return {
+        "data": {"name": options.data, "sha256": data.fingerprint("test")},
+        "features": {"name": features.name, "sha256": features.sha256},
+        "images": count,
+        "draws": DRAWS,
+        "findings": [asdict(finding) for finding in findings],
+        "named": named,
+        "environment": {k: v for k, v in environment().items() if k != "command"},
+    }
+
+
+def read_findings(path: Path) -> dict[str, Any]:
+    """Reads a report of this command.
+
+    Raises:
+        UserError: if the file is none.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        _ = report["findings"][0]["seen"], report["named"]["none"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        raise UserError(f"{path} is no readable report of zoo.faults.") from None
+    return report
+
+
+def _rows(report: dict[str, Any]) -> list[list[str]]:
+    """Lays the findings out; what a score has seen stands in asterisks."""
+    faults = [fault for fault, _ in columns()]
+    rows = []
+    for finding in report["findings"]:
+        cells = [finding["name"].partition("[")[0]]
+        cells.append(_cell(finding["none"]))
+        for fault in faults:
+            text = _cell(finding["values"][fault])
+            cells.append(f"**{text}**" if fault in finding["seen"] else text)
+        rows.append(cells)
+    names = ["classes that kernel GEL names"]
+    for fault in ("none", *faults):
+        named = report["named"][fault]
+        parts = [f"{', '.join(map(str, named[what]))} {what}" for what in named if named[what]]
+        names.append(f"**{'; '.join(parts)}**" if parts else "")
+    return [*rows, names]
+
+
+def _cell(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3g}"
+
+
+def _head() -> list[str]:
+    return ["score", "no fault", *(title for _, title in columns())]
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Writes the findings as a table for a document."""
+    head = _head()
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *_rows(report)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _table(report: dict[str, Any]) -> Table:
+    table = Table(
+        title=escape(
+            f"{report['images']:,} unseen images of {report['data']['name']} instead of samples"
+        ),
+        title_justify="left", title_style="bold", box=None, pad_edge=False,
+        caption=f"marked: more than {SEEN:g} standard deviations from {DRAWS} fault-free draws",
+    )  # fmt: skip
+    for column in _head():
+        table.add_column(column, overflow="fold")
+    for row in _rows(report):
+        marked = (
+            f"[bold red]{escape(cell[2:-2])} *[/]" if cell.startswith("**") else escape(cell)
+            for cell in row
+        )
+        table.add_row(*marked)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
