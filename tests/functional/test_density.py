@@ -8,6 +8,7 @@ import torch
 from zoo.functional.density import (
     dequantise,
     from_logits,
+    plateau_log_prob,
     quantise,
     standard_logistic_log_prob,
     standard_normal_log_prob,
@@ -111,3 +112,27 @@ def test_base_densities_integrate_to_one_and_survive_their_tails(log_prob):
     mass = torch.trapezoid(log_prob(z[:, None]).exp(), z)
     assert mass.item() == pytest.approx(1, abs=1e-9)
     assert torch.isfinite(log_prob(torch.tensor([[1e4], [-1e4]]))).all()
+
+
+@pytest.mark.parametrize("log_tail", [-4.0, -1.0, 1.0])
+def test_the_plateau_is_the_blurred_uniform_law(log_tail):
+    """Against the convolution done by quadrature, and against its total mass."""
+    tail = math.exp(log_tail)
+    log_tail = torch.tensor(log_tail, dtype=torch.float64)
+    z = torch.linspace(-3, 3, 13, dtype=torch.float64)
+    u = torch.linspace(-1, 1, 20_001, dtype=torch.float64)
+    e = (z[:, None] - u) / tail
+    logistic = (e.sigmoid() * (-e).sigmoid()) / tail
+    expected = torch.trapezoid(logistic, u, dim=1) / 2
+    torch.testing.assert_close(plateau_log_prob(z, log_tail).exp(), expected, rtol=1e-4, atol=1e-12)
+    wide = torch.linspace(-150, 150, 600_001, dtype=torch.float64)
+    mass = torch.trapezoid(plateau_log_prob(wide, log_tail).exp(), wide)
+    assert mass.item() == pytest.approx(1, abs=1e-8)
+
+
+def test_the_plateau_keeps_its_digits_far_out():
+    """There the density falls as exp(-|z| / tau); a difference of sigmoids would be log 0."""
+    z = torch.tensor([50.0, 51.0, -51.0])
+    value = plateau_log_prob(z, torch.tensor(-2.0))
+    assert torch.isfinite(value).all() and value[1] == value[2]
+    assert (value[0] - value[1]).item() == pytest.approx(math.exp(2), rel=1e-4)

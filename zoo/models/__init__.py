@@ -7,6 +7,7 @@ from zoo.models.made import MADE
 from zoo.models.nade import NADE
 from zoo.models.nice import NICE
 from zoo.models.pixelcnn import PixelCNN
+from zoo.models.real_nvp import RealNVP
 from zoo.models.registry import MODELS
 from zoo.models.vae import VAE
 from zoo.models.wgan_gp import WGANGP
@@ -22,4 +23,5 @@ __all__ = [
     "Classifier",
     "InfoGAN",
     "PixelCNN",
+    "RealNVP",
 ]

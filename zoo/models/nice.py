@@ -39,7 +39,8 @@ from zoo.functional.density import (
 )
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
-from zoo.nets.coupling import Chain, Coupling, Layer, MLPConditioner, Scaling
+from zoo.nets.conditioners import MLPConditioner
+from zoo.nets.coupling import Chain, Coupling, Layer, Scaling
 from zoo.training import ema_of, record, update_ema
 
 __all__ = ["NICE"]

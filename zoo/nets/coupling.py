@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +22,9 @@ __all__ = [
     "ActNorm",
     "BatchNorm",
     "Chain",
-    "ConvConditioner",
     "Coupling",
+    "Flatten",
     "Layer",
-    "MLPConditioner",
     "MultiScale",
     "Regroup",
     "Scaling",
@@ -106,7 +104,7 @@ class Coupling(Layer):
         self.second = second
         kept, moved = self.sizes if second else self.sizes[::-1]
         self.network = conditioner(kept, 2 * moved if affine else moved)
-        self.gain = nn.Parameter(torch.ones(moved)) if affine else None
+        self.gain = nn.Parameter(torch.full((moved,), 2.0)) if affine else None
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, last = x.split(self.sizes, dim=1)
@@ -260,6 +258,26 @@ class BatchNorm(Layer):
         return y * _along(deviation, y) + _along(self.running_mean, y)
 
 
+class Flatten(Layer):
+    """Writes an image as a vector.
+
+    Args:
+        shape: Shape (C, H, W) of an image.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Moves numbers only: the log-determinant is 0."""
+        return x.flatten(1), x.new_zeros(len(x))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Makes it an image again."""
+        return y.unflatten(1, self.shape)
+
+
 class Squeeze(Layer):
     """Turns every 2x2 square of a map into four channels, the checkerboard's colours apart.
 
@@ -344,82 +362,7 @@ class MultiScale(Layer):
         return x
 
 
-# ---------------------------------------------------------------- networks inside couplings
-
-
-class MLPConditioner(nn.Module):
-    """A fully connected network that starts at 0, so that its coupling starts as the identity.
-
-    Args:
-        inputs: Numbers in.
-        outputs: Numbers out.
-        hidden: Units of each hidden layer.
-        layers: Hidden layers.
-
-    Shape: (B, inputs) -> (B, outputs).
-    """
-
-    def __init__(self, inputs: int, outputs: int, hidden: int, layers: int) -> None:
-        super().__init__()
-        sizes = [inputs, *[hidden] * layers]
-        inner: list[nn.Module] = []
-        for a, b in pairwise(sizes):
-            inner += [nn.Linear(a, b), nn.ReLU()]
-        self.layers = nn.Sequential(*inner, _zero(nn.Linear(hidden, outputs)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Returns the network's numbers, shape (B, outputs)."""
-        return self.layers(x)
-
-
-class ConvConditioner(nn.Module):
-    """A residual network that starts at 0 and knows where in the image it is.
-
-    Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        width: Channels inside.
-        blocks: Residual blocks, each a 3x3 and a 1x1 convolution.
-        height: Height of the map.
-        columns: Width of the map.
-
-    Shape: (B, inputs, height, columns) -> (B, outputs, height, columns).
-
-    Reference: the residual networks of Dinh et al. 2017, arXiv:1605.08803, Section 4.1.
-    Deviations: a learnt bias for every place, since digits and faces are centred; neither weight
-    nor batch normalisation inside.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, width: int, blocks: int, height: int, columns: int
-    ) -> None:
-        super().__init__()
-        self.place = nn.Parameter(torch.zeros(width, height, columns))
-        self.first = nn.Conv2d(inputs, width, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.ReLU(),
-                nn.Conv2d(width, width, 3, padding=1),
-                nn.ReLU(),
-                nn.Conv2d(width, width, 1),
-            )
-            for _ in range(blocks)
-        )
-        self.last = nn.Sequential(nn.ReLU(), _zero(nn.Conv2d(width, outputs, 3, padding=1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Returns the network's maps, shape (B, outputs, height, columns)."""
-        h = self.first(x)
-        h = h + self.place.to(h.dtype)
-        for block in self.blocks:
-            h = h + block(h)
-        return self.last(h)
-
-
-def _zero(layer: nn.Module) -> nn.Module:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
+# ---------------------------------------------------------------- shapes
 
 
 def _along(value: Tensor, x: Tensor) -> Tensor:

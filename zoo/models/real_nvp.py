@@ -1,0 +1,324 @@
+r"""Real NVP: invertible, with a scale and a shift that one half of an image gives to the other.
+
+.. math:: \log p(x) = \log p_Z(f(x)) + \log\left|\det \frac{\partial f}{\partial x}\right|
+
+.. math:: f:\quad y_a = x_a, \quad y_b = x_b \odot e^{s(x_a)} + t(x_a) \qquad
+          (\text{affine coupling}), \qquad \log|\det| = \textstyle\sum s(x_a)
+
+Halves are the colours of a checkerboard, then channels. After every stage half of the channels
+goes to the latents and the other half on to a coarser scale.
+
+Pixels are dequantised uniformly, scaled to [0, 1] and brought to the real line by
+logit(alpha + (1 - 2 alpha) y); `log_prob` is the density of y, with all of these accounted for.
+
+Reference: Dinh, Sohl-Dickstein, Bengio 2017, arXiv:1605.08803.
+
+Deviations:
+- The law of the latents can be learnt (``prior: plateau``): a pixel whose level is certain is
+  uniform once dequantised, and affine couplings cannot make that out of a normal law.
+- Checkerboard couplings work on 2x2 squares as channels: the same partition at half the cost.
+- Activation normalisation (arXiv:1807.03039) by default; ``norm: batch`` is the paper's.
+- Latents are standardised one by one before their law; networks know the place in the image.
+- Adam with a rate that rises for a moment and falls to zero; answers come from an exponential
+  moving average of the weights. Leaner networks, without weight normalisation.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from zoo.data.spec import Batch, ImageSpec
+from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.functional.density import dequantise, from_logits, quantise, to_logits
+from zoo.inference import answering, generator_for, in_chunks
+from zoo.models.registry import MODELS
+from zoo.nets.base import NormalBase, PlateauBase
+from zoo.nets.conditioners import ConvConditioner, MLPConditioner
+from zoo.nets.coupling import (
+    ActNorm,
+    BatchNorm,
+    Chain,
+    Coupling,
+    Flatten,
+    Layer,
+    MultiScale,
+    Regroup,
+    Squeeze,
+)
+from zoo.training import ema_of, record, update_ema
+
+__all__ = ["RealNVP"]
+
+PRIORS = {"normal": NormalBase, "plateau": PlateauBase}
+NORMS = {"activation": ActNorm, "batch": BatchNorm}
+
+
+@MODELS.register
+class RealNVP(L.LightningModule):
+    """Real NVP for images whose sides are even, and for points of the plane.
+
+    Args:
+        spec: Shape of the images.
+        width: Channels of the couplings' networks at the finest scale, doubled at each coarser
+            one; hidden units for points.
+        blocks: Residual blocks of each network; hidden layers for points.
+        couplings: Couplings of each of the two masks at each scale (3 in the paper).
+        scales: Number of scales; each halves the image.
+        alpha: Distance kept from 0 and 1 before the logit (0.05 in the paper).
+        prior: Law of the latents: ``normal`` as in the paper, or ``plateau``, which is learnt.
+        norm: Normalisation between couplings: ``activation``, or ``batch`` as in the paper.
+        lr: Adam's highest rate.
+        weight_decay: Decay of the networks' weights, as in AdamW.
+        betas: Adam's decay rates.
+        ema_decay: Decay of the weights' moving average.
+
+    Raises:
+        UserError: on values that make no sense, or an image size that does not fit.
+    """
+
+    measure = "lebesgue"
+    prefers_bf16 = True
+    not_published = ("density.",)
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        width: int = 32,
+        blocks: int = 2,
+        couplings: int = 3,
+        scales: int = 2,
+        alpha: float = 0.05,
+        prior: Literal["normal", "plateau"] = "normal",
+        norm: Literal["activation", "batch"] = "activation",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__()
+        for name, value, interval in (
+            ("width", width, "[1, inf)"),
+            ("blocks", blocks, "[1, inf)"),
+            ("couplings", couplings, "[2, inf)"),  # with one, a half would never move
+            ("scales", scales, "[1, inf)"),
+            ("alpha", alpha, "(0, 0.5)"),
+            ("lr", lr, "(0, inf)"),
+            ("weight_decay", weight_decay, "[0, inf)"),
+            ("betas", betas, "[0, 1)"),
+            ("ema_decay", ema_decay, "[0, 1)"),
+        ):
+            check_interval(f"--model.{name}", value, interval)
+        for name, value, choices in (("prior", prior, PRIORS), ("norm", norm, NORMS)):
+            if value not in choices:
+                raise UserError(f"unknown --model.{name} {value!r}. {did_you_mean(value, choices)}")
+        if not spec.points and (spec.height % 2**scales or spec.width % 2**scales):
+            raise UserError(
+                f"image size {spec.height}x{spec.width} cannot be halved {scales} times; choose "
+                "another with --data.resize or --data.pad, or lower --model.scales."
+            )
+        self.save_hyperparameters(ignore=["spec"])
+        self.spec, self.alpha = spec, alpha
+        self.lr, self.weight_decay, self.betas = lr, weight_decay, betas
+        if spec.points:
+            flow = _flat(spec, 2 * scales * couplings, width, blocks, norm)
+        else:
+            flow = _multi_scale(spec, width, blocks, couplings, scales, norm)
+        self.density = _Density(flow, ActNorm(spec.size), PRIORS[prior](spec.size))
+        self.density_ema = ema_of(self.density, ema_decay)
+
+    # ---------------------------------------------------------------- what a user calls
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Computes the exact log-density of dequantised images.
+
+        Args:
+            x: Images k / 255 in [0, 1], shape (B, C, H, W); noise is drawn from the global stream,
+                so that the mean over draws bounds the log-probability of the 8-bit image, once
+                D log 256 is subtracted. Points of the plane are taken as they are.
+
+        Returns:
+            Nats per example, shape (B,), with respect to the Lebesgue measure on pixels scaled to
+            [0, 1].
+        """
+        with answering(self):
+            y = self._dequantised(x).to(self.device)
+            return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Maps images to latents, taking the middle of each grey level's interval.
+
+        Args:
+            x: Images in [0, 1], shape (B, C, H, W).
+
+        Returns:
+            Latents, shape (B, C H W), those of the finest scale first.
+        """
+        y = x if self.spec.points else dequantise(x, 0.5)
+        with answering(self):
+            return in_chunks(
+                lambda part: self._average.latents(to_logits(part, self.alpha)[0])[0],
+                y.to(self.device),
+            )
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents to images, the exact inverse of `encode`.
+
+        Args:
+            z: Latents, shape (B, C H W).
+
+        Returns:
+            Images, shape (B, C, H, W), cut to [0, 1].
+        """
+        with answering(self):
+            y = in_chunks(
+                lambda part: from_logits(self._average.inverse(part), self.alpha),
+                z.to(self.device),
+            )
+        return y if self.spec.points else quantise(y)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Passes images through their latents and back; nothing is lost but rounding."""
+        return self.decode(self.encode(x))
+
+    def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
+        """Draws images.
+
+        Args:
+            n: Number of images.
+            seed: Makes the draw repeatable; None draws anew.
+            temperature: Factor of the latents: below 1 likelier latents, at 0 the same image every
+                time, the one of latent 0 (the mode of a normal law).
+
+        Returns:
+            Images in [0, 1], shape (n, C, H, W).
+
+        Raises:
+            UserError: if n or the temperature is negative.
+        """
+        if n < 0:
+            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("--temperature", temperature, "[0, inf)")
+        return self.decode(temperature * self._latents(n, seed))
+
+    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Walks from one sample to another, on an arc that keeps the latents' variance.
+
+        Returns:
+            Images in [0, 1], shape (rows, steps, C, H, W).
+
+        Raises:
+            UserError: if rows or steps are not positive.
+        """
+        if rows < 1 or steps < 1:
+            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        z = self._latents(2 * rows, seed)
+        angle = torch.linspace(0, torch.pi / 2, steps)[None, :, None]  # (1, S, 1)
+        arc = angle.cos() * z[:rows, None] + angle.sin() * z[rows:, None]
+        return self.decode(arc.flatten(0, 1)).unflatten(0, (rows, steps))
+
+    # ---------------------------------------------------------------- training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the mean negative log-density of a batch in nats."""
+        log_prob, log_det = self._log_density(self.density, self._dequantised(batch.image))
+        nll = -log_prob.mean()
+        record(self, {"nll_nats": nll, "log_det_nats": log_det.mean()})
+        return nll
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Makes the step, then moves the average: before any checkpoint is written."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        update_ema(self.density_ema, self.density)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Returns AdamW, its rate rising for a fiftieth of the training, then falling to zero."""
+        few = [*self.density.standardise.parameters(), *self.density.base.parameters()]
+        groups = [
+            {"params": list(self.density.flow.parameters()), "weight_decay": self.weight_decay},
+            {"params": few, "weight_decay": 0.0},  # numbers of single latents: far to go, no noise
+        ]
+        optimizer = torch.optim.AdamW(groups, self.lr, self.betas, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [self.lr, 5 * self.lr], pct_start=0.02, cycle_momentum=False,
+            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
+        )  # fmt: skip
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # ---------------------------------------------------------------- pixels and latents
+
+    @property
+    def _average(self) -> _Density:
+        return self.density_ema.module  # type: ignore[return-value]
+
+    def _log_density(self, density: _Density, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns log p(y) and the log-determinant of the flow, each of shape (B,)."""
+        x, log_slope = to_logits(y, self.alpha)
+        log_prob, log_det = density(x)
+        return log_prob + log_slope, log_det
+
+    def _dequantised(self, x: Tensor) -> Tensor:
+        # Drawn on the CPU, so that a seed means the same noise on every device.
+        return x if self.spec.points else dequantise(x, torch.rand(x.shape).to(x))
+
+    def _latents(self, n: int, seed: int | None) -> Tensor:
+        return self._average.base.draw(n, generator_for(seed))
+
+
+class _Density(nn.Module):
+    """The flow, the standardisation of every latent, and the latents' law.
+
+    Shape: (B, C, H, W) -> log p and the log-determinant, each of shape (B,).
+    """
+
+    def __init__(self, flow: Layer, standardise: ActNorm, base: NormalBase | PlateauBase) -> None:
+        super().__init__()
+        self.flow, self.standardise, self.base = flow, standardise, base
+
+    def latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z, log_det = self.flow(x)
+        z, last = self.standardise(z)
+        return z, log_det + last
+
+    def inverse(self, z: Tensor) -> Tensor:
+        return self.flow.inverse(self.standardise.inverse(z))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z, log_det = self.latents(x)
+        return self.base.log_prob(z) + log_det, log_det
+
+
+def _flat(spec: ImageSpec, count: int, hidden: int, layers: int, norm: str) -> Layer:
+    """Couplings of vectors, for points of the plane."""
+    network = partial(MLPConditioner, hidden=hidden, layers=layers)
+    steps: list[Layer] = [Flatten(spec.shape)]
+    for i in range(count):
+        steps += [Coupling(spec.size, network, second=i % 2 == 0), NORMS[norm](spec.size)]
+    return Chain(steps)
+
+
+def _multi_scale(
+    spec: ImageSpec, width: int, blocks: int, couplings: int, scales: int, norm: str
+) -> Layer:
+    """Stages of squeezing, checkerboard couplings and channel couplings."""
+    channels, height, columns = spec.shape
+    stages, shapes = [], []
+    for scale in range(scales):
+        channels, height, columns = 4 * channels, height // 2, columns // 2
+        network = partial(
+            ConvConditioner, width=width * 2**scale, blocks=blocks, height=height, columns=columns
+        )
+        steps: list[Layer] = [Squeeze(), NORMS[norm](channels)]
+        for i in range(2 * couplings):
+            steps += [Regroup()] if i == couplings else []
+            steps += [Coupling(channels, network, second=i % 2 == 0), NORMS[norm](channels)]
+        stages.append(Chain(steps))
+        shapes.append((channels, height, columns))
+        channels //= 2
+    return MultiScale(stages, shapes)
