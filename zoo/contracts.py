@@ -14,9 +14,11 @@ from torch import Tensor
 __all__ = [
     "CAPABILITIES",
     "Classifies",
+    "Completes",
     "Decodes",
     "Encodes",
     "HasElbo",
+    "HasEnsemble",
     "HasFeatures",
     "HasLogProb",
     "Interpolates",
@@ -47,11 +49,34 @@ class HasLogProb(Protocol):
 
 
 @runtime_checkable
+class HasEnsemble(Protocol):
+    """Holds several models with exact likelihoods, whose average is a model, too."""
+
+    ensemble_size: int
+
+    def ensemble_log_prob(self, x: Tensor) -> Tensor:
+        """Returns the log of the average of all p(x) in nats, shape (B,)."""
+        ...
+
+
+@runtime_checkable
 class HasElbo(Protocol):
     """Has a lower bound on the likelihood."""
 
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
         """Returns a lower bound of log p(x) in nats, shape (B,), to be maximised."""
+        ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """Draws the unknown part of an image from what is known."""
+
+    def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
+        """Returns images of the shape of x; pixels are drawn where mask, which broadcasts, is True.
+
+        Further keywords are the conditions of `sample`.
+        """
         ...
 
 
@@ -130,7 +155,9 @@ class HasFeatures(Protocol):
 
 CAPABILITIES: dict[str, type] = {
     "sample": Samples,
+    "complete": Completes,
     "log_prob": HasLogProb,
+    "ensemble_log_prob": HasEnsemble,
     "elbo": HasElbo,
     "encode": Encodes,
     "decode": Decodes,

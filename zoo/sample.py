@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoo.arguments import Parser
-from zoo.contracts import Interpolates, Samples, Traverses, capabilities, conditions
+from zoo.contracts import Completes, Interpolates, Samples, Traverses, capabilities, conditions
+from zoo.data.decode import Unreadable, decode
 from zoo.errors import UserError, check_interval, did_you_mean, exit_on_user_error
 from zoo.inference import SEEDS
 from zoo.pictures import grid, save_png
@@ -21,6 +23,7 @@ from zoo.shelf import load_any
 __all__ = ["main"]
 
 
+HALVES = ("top", "bottom", "left", "right")
 MOST = 10_000  # images in one PNG; more is no picture but a way to run out of memory
 
 
@@ -43,6 +46,14 @@ def _parser() -> Parser:
     parser.add_argument(
         "--interpolate", action="store_true", help="walk between two samples along each row"
     )
+    parser.add_argument(
+        "--complete", type=Path, metavar="IMAGE", help="draw what --mask covers of an image anew"
+    )
+    parser.add_argument(
+        "--mask",
+        metavar="HALF_OR_PNG",
+        help="top, bottom (default), left, right, or a picture that is white where it covers",
+    )
     return parser
 
 
@@ -62,8 +73,13 @@ def _check(options: argparse.Namespace) -> None:
         UserError: naming the option.
     """
     rows = options.traverse is not None or options.interpolate
-    if options.traverse is not None and options.interpolate:
-        raise UserError("--traverse and --interpolate are two pictures; ask for one at a time.")
+    given = {"--traverse": options.traverse is not None, "--interpolate": options.interpolate,
+             "--complete": options.complete is not None}  # fmt: skip
+    asked = [name for name, is_given in given.items() if is_given]
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(asked)} are different pictures; ask for one at a time.")
+    if options.mask is not None and options.complete is None:
+        raise UserError("--mask belongs to --complete.")
     if options.steps is not None and not rows:
         raise UserError("--steps belongs to --traverse or --interpolate.")
     for name in ("n", "steps"):
@@ -80,6 +96,8 @@ def _check(options: argparse.Namespace) -> None:
 def _draw(model: Any, options: argparse.Namespace) -> Tensor:
     given = {name: getattr(options, name) for name in conditions(model)} if _samples(model) else {}
     asked = {name: value for name, value in given.items() if value is not None}
+    if options.complete is not None:
+        return _completions(model, options, asked)
     if options.traverse is None and not options.interpolate:
         if not _samples(model):
             raise UserError(f"this model cannot sample; it can {_can(model)}.")
@@ -97,6 +115,44 @@ def _draw(model: Any, options: argparse.Namespace) -> Tensor:
     if code not in model.codes():
         raise UserError(f"unknown code {code!r}. {did_you_mean(code, model.codes())}")
     return model.traverse(code, **size)
+
+
+def _completions(model: Any, options: argparse.Namespace, asked: dict[str, Any]) -> Tensor:
+    """Returns the image, the image with its covered part in grey, and completions of it."""
+    spec = model.spec
+    if not isinstance(model, Completes):
+        raise UserError(f"this model cannot complete images; it can {_can(model)}.")
+    image = _picture(options.complete, spec, spec.channels)
+    height, width = image.shape[-2:]
+    mask = torch.zeros(1, 1, height, width, dtype=torch.bool)
+    half = "bottom" if options.mask is None else options.mask
+    parts = {
+        "top": (slice(0, height // 2), slice(None)),
+        "bottom": (slice(height // 2, None), slice(None)),
+        "left": (slice(None), slice(0, width // 2)),
+        "right": (slice(None), slice(width // 2, None)),
+    }
+    if half in parts:
+        mask[(..., *parts[half])] = True
+    elif not Path(half).is_file():
+        raise UserError(f"--mask is neither a half nor a file. {did_you_mean(half, HALVES)}")
+    else:
+        mask = _picture(Path(half), spec, 1) > 0.5
+    count = 14 if options.n is None else options.n
+    images = image.expand(count, -1, -1, -1)
+    done = model.complete(images, mask, seed=options.seed, **asked).cpu()
+    return torch.cat([image, image.where(~mask, 0.5), done])
+
+
+def _picture(path: Path, spec: Any, channels: int) -> Tensor:
+    """Reads an image file in the size of a model's images, in [0, 1], shape (1, C, H, W)."""
+    if spec.height != spec.width:
+        raise UserError(f"only square images are completed; the model's are {spec.shape}.")
+    try:
+        pixels, _ = decode(path, spec.height, channels, "centre")
+    except Unreadable as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    return pixels[None].float() / 255
 
 
 def _samples(model: Any) -> bool:

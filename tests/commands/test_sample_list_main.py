@@ -1,11 +1,14 @@
 """The commands that look at models: sample, list, and the overview."""
 
 import importlib
+import io
+import math
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -231,3 +234,69 @@ def test_the_package_is_a_command_and_imports_no_torch_for_it():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("zoo ")
+
+
+# ------------------------------------------------------------------------- completions
+
+
+@pytest.fixture
+def completing(sample, shelf, tmp_path):
+    """Completes a picture, and returns the images of the grid, (N, 8, 8) of 0, 0.5 and 1."""
+    torch.manual_seed(0)
+    write_entry("half", MODELS["MADE"](ImageSpec(1, 8, 8, 10), hidden=(8,)), {}, shelf=shelf)
+    ramp = (torch.arange(64).view(8, 8) % 2 * 255).to(torch.uint8)
+    files = tmp_path / "in"
+    files.mkdir()
+    Image.fromarray(ramp.numpy()).save(files / "ramp.bmp")
+    corner = torch.zeros(8, 8, dtype=torch.uint8)
+    corner[:3, :2] = 255
+    Image.fromarray(corner.numpy()).save(files / "corner.bmp")
+
+    def complete(line, count):
+        content, _ = sample(f"--complete in/ramp.bmp {line} --n {count}", model="half")
+        pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("L"))) / 255
+        side = 8 * 7 + 2
+        columns = math.ceil(math.sqrt(count + 2))
+        cells = [
+            pixels[2 + r * side : 2 + r * side + 56 : 7, 2 + c * side : 2 + c * side + 56 : 7]
+            for r, c in (divmod(i, columns) for i in range(count + 2))
+        ]
+        return torch.stack(cells), ramp / 255
+
+    return complete
+
+
+@pytest.mark.parametrize(
+    ("line", "covered"),
+    [
+        ("", (slice(4, 8), slice(0, 8))),
+        ("--mask bottom", (slice(4, 8), slice(0, 8))),
+        ("--mask top", (slice(0, 4), slice(0, 8))),
+        ("--mask left", (slice(0, 8), slice(0, 4))),
+        ("--mask right", (slice(0, 8), slice(4, 8))),
+        ("--mask in/corner.bmp", (slice(0, 3), slice(0, 2))),
+    ],
+)
+def test_a_completion_keeps_what_is_not_covered(completing, line, covered):
+    cells, image = completing(line, 6)
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[covered] = True
+    assert torch.equal(cells[0], image)
+    assert ((cells[1] - image.where(~mask, torch.tensor(0.5))).abs() < 0.01).all()
+    assert (cells[2:, ~mask] == image[~mask]).all()
+    assert (cells[2:, mask] != image[mask]).any(1).all()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("half --complete nothing.png", "nothing.png cannot be read"),
+        ("half --complete in/ramp.bmp --mask botom", "Did you mean bottom?"),
+        ("half --complete in/ramp.bmp --interpolate", "one at a time"),
+        ("half --mask top", "--mask belongs to --complete"),
+        ("tiny --complete in/ramp.bmp", "cannot complete"),
+    ],
+)
+def test_wrong_wishes_for_completions_are_refused(completing, line, words, capsys):
+    assert zoo.sample.main(line.split()) == 2
+    assert words in capsys.readouterr().err

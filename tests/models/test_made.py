@@ -81,8 +81,8 @@ def test_a_completion_keeps_what_is_known_and_draws_the_rest_from_it():
     model = model_of("two layers, direct")
     x = torch.zeros(20_000, 1, 2, 3)
     x[:, 0, 0, 1] = 1
-    mask = torch.zeros(1, 1, 2, 3, dtype=torch.bool)
-    mask[..., 0, :2] = True
+    mask = torch.ones(1, 1, 2, 3, dtype=torch.bool)
+    mask[..., 0, :2] = False
     done = model.complete(x, mask, seed=0)
     assert torch.equal(done[:, :, 0, :2], x[:, :, 0, :2])
     p = model.log_prob(ALL.double()).exp()

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from torch import Tensor
 
-from zoo.contracts import Samples, Traverses
+from zoo.contracts import Completes, Samples, Traverses
 from zoo.errors import UserError
 from zoo.logs import Tracker, log_step
 from zoo.pictures import grid, save_png
@@ -50,7 +51,7 @@ class Pictures(L.Callback):
 
 
 def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
-    """Draws what a model can show: samples, and one traversal per code.
+    """Draws what a model can show: samples, one traversal per code, and completions.
 
     Args:
         model: A model.
@@ -66,4 +67,21 @@ def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
     if isinstance(model, Traverses):
         for code in model.codes():
             sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
+    if isinstance(model, Samples) and isinstance(model, Completes):
+        sheets["completions"] = grid(_completions(model))
     return sheets
+
+
+def _completions(model: Any, rows: int = 8, columns: int = 8) -> Tensor:
+    """Covers the lower half of samples and has them completed, in several ways each.
+
+    Returns:
+        Rows of a sample, its visible half, and completions, shape (rows, columns, C, H, W).
+    """
+    images = model.sample(rows, seed=SEED).cpu()
+    mask = torch.zeros(images.shape[-2:], dtype=torch.bool)
+    mask[len(mask) // 2 :] = True
+    many = images.repeat_interleave(columns - 2, dim=0)
+    done = model.complete(many, mask, seed=SEED).cpu().unflatten(0, (rows, columns - 2))
+    seen = images.where(~mask, 0.5)
+    return torch.cat([images[:, None], seen[:, None], done], dim=1)

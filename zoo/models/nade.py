@@ -136,6 +136,11 @@ class NADE(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @property
+    def ensemble_size(self) -> int:
+        """Number of models that `ensemble_log_prob` averages."""
+        return self.orders
+
     def log_prob(self, x: Tensor) -> Tensor:
         """Computes the log-probability of binary images in raster order.
 
@@ -177,7 +182,7 @@ class NADE(L.LightningModule):
         if n < 0:
             raise UserError(f"the number of samples must not be negative, got {n}.")
         x = torch.zeros(n, *self.spec.shape)
-        return self.complete(x, torch.zeros_like(x, dtype=torch.bool), seed=seed)
+        return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed)
 
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
         """Draws the unknown pixels of images, each given those before it in raster order.
@@ -186,13 +191,13 @@ class NADE(L.LightningModule):
 
         Args:
             x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
-            mask: True where a pixel is known; broadcasts to the shape of x.
+            mask: True where a pixel is unknown, to be drawn; broadcasts to the shape of x.
             seed: Makes the draw repeatable; None draws anew.
 
         Returns:
             Images of 0 and 1, shape (B, C, H, W).
         """
-        known = mask.expand_as(x).flatten(1).to(self.device)
+        known = ~mask.expand_as(x).flatten(1).to(self.device)
         given = self._own(x.flatten(1).round())
         u = torch.rand(given.shape, generator=generator_for(seed)).to(given)
         with answering(self):

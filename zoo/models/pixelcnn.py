@@ -182,8 +182,7 @@ class PixelCNN(L.LightningModule):
         if n < 0:
             raise UserError(f"the number of samples must not be negative, got {n}.")
         x = torch.zeros(n, *self.spec.shape)
-        nothing = torch.zeros_like(x, dtype=torch.bool)
-        return self.complete(x, nothing, seed=seed, label=label)
+        return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed, label=label)
 
     def complete(
         self, x: Tensor, mask: Tensor, *, seed: int | None = None, label: int | None = None
@@ -194,7 +193,7 @@ class PixelCNN(L.LightningModule):
 
         Args:
             x: Images in [0, 1], rounded to the nearest of the levels, shape (B, C, H, W).
-            mask: True where a pixel is known; broadcasts to the shape of x.
+            mask: True where a pixel is unknown, to be drawn; broadcasts to the shape of x.
             seed: Makes the draw repeatable; None draws anew.
             label: Class of all images, where the model knows classes; None draws it uniformly.
 
@@ -210,7 +209,7 @@ class PixelCNN(L.LightningModule):
         code = self._code(classes) if self.classes or label is not None else None
         height, width, each = *x.shape[2:], self._uniforms()
         u = self._own(torch.rand(height, width, len(x), each, generator=generator))
-        known, given = mask.expand_as(x).to(self.device), self._own(self._rounded(x))
+        known, given = ~mask.expand_as(x).to(self.device), self._own(self._rounded(x))
         image = torch.zeros_like(given)
         with answering(self):
             walk = self.average.module.walk(len(x), code)  # type: ignore[operator]
