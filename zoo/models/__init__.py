@@ -1,5 +1,6 @@
 """Floor 2: the models, one family per file; no model knows another."""
 
+from zoo.models.beta_vae import BetaVAE
 from zoo.models.classifier import Classifier
 from zoo.models.gan import GAN
 from zoo.models.infogan import InfoGAN
@@ -9,6 +10,7 @@ from zoo.models.nice import NICE
 from zoo.models.pixelcnn import PixelCNN
 from zoo.models.real_nvp import RealNVP
 from zoo.models.registry import MODELS
+from zoo.models.stackgan import StackGAN
 from zoo.models.vae import VAE
 from zoo.models.wgan_gp import WGANGP
 
@@ -20,8 +22,10 @@ __all__ = [
     "NICE",
     "VAE",
     "WGANGP",
+    "BetaVAE",
     "Classifier",
     "InfoGAN",
     "PixelCNN",
     "RealNVP",
+    "StackGAN",
 ]

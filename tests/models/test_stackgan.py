@@ -1,0 +1,238 @@
+"""StackGAN's phases, players and captions."""
+
+import warnings
+
+import lightning as L
+import pytest
+import torch
+
+from zoo.data import Batch, CaptionedShapes, ImageSpec
+from zoo.data.captions import tokens_of
+from zoo.errors import UserError
+from zoo.functional.divergence import standard_normal_kl
+from zoo.models import StackGAN
+from zoo.nets.stack import Augmentation, StageTwo, TextEncoder
+
+SPEC = ImageSpec(3, 16, 16, words=("a", "blue", "circle", "red", "square"))
+TINY = {"width": 4, "width2": 4, "noise_dim": 5, "text_features": 8, "condition": 6}
+
+
+def make(spec=SPEC, **more):
+    torch.manual_seed(0)
+    return StackGAN(spec, **{**TINY, "caption_length": 6, **more})
+
+
+def texts(*captions):
+    return torch.stack([tokens_of(caption, SPEC.words, 6) for caption in captions])
+
+
+CAPTIONS = ("a red circle", "a blue square", "a blue circle", "red square")
+
+
+def players(model, stage):
+    names = ("discriminator", "generator")
+    return tuple(getattr(model, f"{name}{stage}") for name in names)
+
+
+def gradient(module):
+    return sum(float(p.grad.abs().sum()) for p in module.parameters() if p.grad is not None)
+
+
+# ------------------------------------------------------------------ conditioning augmentation
+
+
+def test_augmentation_draws_from_the_law_whose_divergence_is_counted():
+    """Against Monte-Carlo: a log variance taken for a log deviation, or a lost half, is seen."""
+    torch.manual_seed(0)
+    augment, count = Augmentation(3, 2).requires_grad_(False), 400_000
+    augment.law.bias.copy_(torch.tensor([0.7, -1.2, 0.9, -1.5]))
+    condition, mean, log_var = augment(torch.zeros(count, 3), torch.randn(count, 2))
+    condition = condition.double()
+    drawn = torch.distributions.Normal(condition.mean(dim=0), condition.std(dim=0))
+    prior = torch.distributions.Normal(torch.zeros(2).double(), torch.ones(2).double())
+    ratio = (drawn.log_prob(condition) - prior.log_prob(condition)).sum(dim=1)
+    kl = float(standard_normal_kl(mean[0], log_var[0]).sum())
+    assert abs(kl - float(ratio.mean())) < 4 * float(ratio.std()) / count**0.5
+
+
+# ------------------------------------------------------------------ the players
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_permuting_the_mismatched_captions_moves_only_their_term(stage):
+    model = make()
+    discriminator, _ = players(model, stage)
+    side = 8 * stage
+    x, fake = torch.rand(2, 4, 3, side, side).unbind()
+    with torch.no_grad():
+        text = model.text_encoder(texts(*CAPTIONS))
+        first = model.discriminator_terms(discriminator, x, fake, text, text.roll(1, 0))
+        other = model.discriminator_terms(discriminator, x, fake, text, text.roll(2, 0))
+    for name in first:
+        assert (float(first[name]) == float(other[name])) == (name != "mismatched_nats"), name
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_the_discriminators_step_leaves_the_generator_alone(stage):
+    model = make()
+    discriminator, generator = players(model, stage)
+    given = torch.randn(4, 5) if stage == 1 else torch.rand(4, 3, 8, 8)
+    text = model.text_encoder(texts(*CAPTIONS)).detach()
+    fake, *_ = generator(given, text, torch.randn(4, 6))
+    x = torch.rand(4, 3, 8 * stage, 8 * stage)
+    terms = model.discriminator_terms(discriminator, x, fake.detach(), text, text.roll(1, 0))
+    sum(terms.values()).backward()
+    assert gradient(generator) == 0 and gradient(model.text_encoder) == 0
+    assert gradient(discriminator.trunk) > 0 and gradient(discriminator.head) > 0
+
+
+@pytest.mark.parametrize("term", ["generator_loss", "augmentation_nats", "matching_nats"])
+def test_every_term_of_the_generator_reaches_its_weights(term):
+    model = make()
+    text = model.text_encoder(texts(*CAPTIONS)).detach()
+    fake, mean, log_var = model.generator1(torch.randn(4, 5), text, torch.randn(4, 6))
+    kl = standard_normal_kl(mean, log_var).sum(dim=1)
+    terms = model.generator_terms(model.discriminator1, fake, text, kl, texts(*CAPTIONS))
+    terms[term].backward()
+    assert gradient(model.generator1.augment) > 0
+    assert (gradient(model.generator1.network) > 0) == (term != "augmentation_nats")
+
+
+def test_the_caption_reaches_the_discriminators_answer():
+    model = make()
+    x = torch.rand(4, 3, 16, 16)
+    right, wrong = (model.text_encoder(texts(*c)) for c in (CAPTIONS, CAPTIONS[::-1]))
+    model.discriminator2.eval()
+    assert not torch.equal(model.discriminator2(x, right)[0], model.discriminator2(x, wrong)[0])
+
+
+def test_an_untrained_correction_of_nought_leaves_the_sketch():
+    network = StageTwo(3, 6, 4)
+    torch.nn.init.zeros_(network.decoder[-1].weight)
+    torch.nn.init.zeros_(network.decoder[-1].bias)
+    flat = torch.full((2, 3, 8, 8), 0.3)
+    torch.testing.assert_close(
+        network(flat, torch.randn(2, 6)).sigmoid(), torch.full((2, 3, 16, 16), 0.3)
+    )
+
+
+def test_padding_is_not_read():
+    encoder = TextEncoder(5, 8)
+    short, long = torch.tensor([[1, 4, 3]]), torch.tensor([[1, 4, 3, 0, 0, 0]])
+    assert encoder(long).shape == (1, 8)
+    torch.testing.assert_close(encoder(long), encoder(short))
+    encoder.embedding.weight.data[0] += 1
+    torch.testing.assert_close(encoder(long), encoder(short))
+
+
+def test_the_order_of_words_is_read_in_both_directions():
+    encoder = TextEncoder(5, 8)
+    first, other = torch.tensor([[1, 2, 3]]), torch.tensor([[3, 2, 1]])
+    assert not torch.allclose(encoder(first), encoder(other))
+    for reader in (encoder.ahead, encoder.back):
+        assert reader.hidden_size == 4
+    encoder.ahead.load_state_dict(encoder.back.state_dict())
+    half = torch.eye(8)  # both readers alike: turning the text round swaps their halves
+    encoder.project.weight.data, encoder.project.bias.data = half, torch.zeros(8)
+    torch.testing.assert_close(encoder(first).roll(4, 1), encoder(other))
+
+
+# ------------------------------------------------------------------ phases
+
+
+class Watch(L.Callback):
+    """Notes whose weights every batch changes."""
+
+    PARTS = ("text_encoder", "image_trunk", "generator1", "discriminator1", "generator2",
+             "discriminator2", "generator1_ema", "generator2_ema")  # fmt: skip
+
+    def __init__(self):
+        self.changed = []
+
+    def weights(self, model):
+        return {
+            part: torch.cat([p.detach().flatten() for p in getattr(model, part).parameters()])
+            for part in self.PARTS
+        }
+
+    def on_train_batch_start(self, trainer, model, batch, batch_idx):
+        self.before = self.weights(model)
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+        after = self.weights(model)
+        self.changed.append({p for p in self.PARTS if not torch.equal(after[p], self.before[p])})
+
+
+def fit(model, tmp_path, *callbacks, batches=4):
+    trainer = L.Trainer(
+        max_epochs=1, limit_train_batches=batches, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+        callbacks=list(callbacks), default_root_dir=tmp_path, use_distributed_sampler=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(model, CaptionedShapes(scenes=200, val_size=10, batch_size=8, resize=16))
+    return trainer
+
+
+SHAPES = CaptionedShapes(scenes=200, val_size=10, resize=16).spec
+
+
+def test_each_phase_trains_its_own_part_and_nothing_else(tmp_path):
+    watch, model = Watch(), make(SHAPES, caption_length=16, text_share=0.3, stage1_share=0.4)
+    trainer = fit(model, tmp_path, watch)
+    stage1 = {"generator1", "discriminator1", "generator1_ema"}
+    stage2 = {"generator2", "discriminator2", "generator2_ema"}
+    wanted = [{"text_encoder", "image_trunk"}] * 2 + [stage1] + [stage2]
+    assert watch.changed == wanted
+    assert trainer.global_step == 4
+    assert (model.known_captions[:16].sum(dim=1) > 0).all()
+
+
+def test_a_plugged_text_encoder_stays_as_it_is(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "text.safetensors"
+    encoder = TextEncoder(len(SHAPES.words), 8)
+    save_file(encoder.state_dict(), path)
+    watch, model = Watch(), make(SHAPES, caption_length=16, text_weights=str(path))
+    fit(model, tmp_path, watch)
+    assert not any("text_encoder" in changed for changed in watch.changed)
+    for name, weight in encoder.state_dict().items():
+        assert torch.equal(model.text_encoder.state_dict()[name], weight)
+    for wrong in ("gone.safetensors", __file__):
+        with pytest.raises(UserError, match="text_weights"):
+            make(SHAPES, text_weights=str(tmp_path / wrong)).on_fit_start()
+
+
+# ------------------------------------------------------------------ captions
+
+
+def test_free_text_is_drawn_and_unknown_words_are_named():
+    model = make()
+    one = model.sample(3, seed=1, caption="A red circle!")
+    assert one.shape == (3, 3, 16, 16) and not torch.equal(one[0], one[1])
+    assert not torch.equal(one, model.sample(3, seed=1, caption="a blue circle"))
+    with pytest.raises(UserError, match=r"does not know the word 'rad'\. Did you mean red"):
+        model.sample(3, caption="a rad circle")
+
+
+def test_the_stages_share_the_sketch():
+    model = make()
+    small = model.illustrate(texts(*CAPTIONS), seed=3, stage=1)
+    assert small.shape == (4, 3, 16, 16)
+    torch.nn.init.zeros_(model.generator2_ema.module.network.decoder[-1].weight)
+    torch.nn.init.zeros_(model.generator2_ema.module.network.decoder[-1].bias)
+    large = model.illustrate(texts(*CAPTIONS), seed=3, stage=2)
+    torch.testing.assert_close(large, small.clamp(0.01, 0.99), rtol=0, atol=1e-5)
+    with pytest.raises(UserError, match="stages 1 and 2"):
+        model.illustrate(texts("red"), stage=3)
+
+
+def test_labels_stand_in_for_captions():
+    model = make(ImageSpec(1, 8, 8, 10))
+    assert model.words == ("class", *"0123456789")
+    seven, one = (model.sample(2, seed=0, caption=f"class {c}") for c in "71")
+    batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([7, 0]))
+    assert torch.equal(model.tokens(batch)[0], tokens_of("class 7", model.words, 6))
+    assert not torch.equal(seven, one)

@@ -1,0 +1,82 @@
+"""Images and the texts that belong to them: matching-aware discriminators, joint embeddings."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["contrastive_loss", "matching_aware_loss", "matching_aware_terms"]
+
+
+def matching_aware_terms(
+    real: Tensor, wrong: Tensor, fake: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Computes the three terms of a matching-aware discriminator.
+
+    .. math:: E[-\log D(x, t)],\quad E[-\log(1 - D(x, \hat t))],\quad E[-\log(1 - D(G, t))]
+
+    Args:
+        real: Logits of real images with their own captions, any shape.
+        wrong: Logits of real images with captions of other images.
+        fake: Logits of generated images with the captions they were made for.
+
+    Returns:
+        Three scalars in nats, each log 2 where D = 1/2.
+
+    Reference: Reed et al. 2016, arXiv:1605.05396, Algorithm 1.
+    """
+    return F.softplus(-real).mean(), F.softplus(wrong).mean(), F.softplus(fake).mean()
+
+
+def matching_aware_loss(real: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
+    r"""Computes the loss of a matching-aware discriminator, in which both ways to fail weigh half.
+
+    .. math:: E[-\log D(x, t)] + \tfrac12 \big(E[-\log(1 - D(x, \hat t))]
+              + E[-\log(1 - D(G, t))]\big)
+
+    See `matching_aware_terms` for the arguments.
+
+    Returns:
+        A scalar in nats; 2 log 2 where D = 1/2.
+
+    Reference: Reed et al. 2016, arXiv:1605.05396, Algorithm 1.
+
+    Example:
+        >>> matching_aware_loss(torch.zeros(3), torch.zeros(3), torch.zeros(3))
+        tensor(1.3863)
+    """
+    right, mismatched, generated = matching_aware_terms(real, wrong, fake)
+    return right + (mismatched + generated) / 2
+
+
+def contrastive_loss(
+    images: Tensor, texts: Tensor, same: Tensor | None = None, temperature: float = 0.1
+) -> Tensor:
+    r"""Computes how badly images are told from texts, and texts from images, in a batch.
+
+    .. math:: -\frac1{2B} \sum_i \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ij}}}
+              + \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ji}}},
+              \quad s_{ij} = \cos(v_i, t_j) / \tau
+
+    Args:
+        images: Embeddings of images v, shape (B, D).
+        texts: Embeddings of their texts t, shape (B, D).
+        same: Which pairs have the same text, shape (B, B); they do not count as wrong ones.
+        temperature: tau.
+
+    Returns:
+        A scalar in nats, log B where nothing is told apart.
+
+    Reference: van den Oord et al. 2018, arXiv:1807.03748, Eq. 4, in both directions.
+
+    Example:
+        >>> contrastive_loss(torch.ones(4, 2), torch.ones(4, 2))
+        tensor(1.3863)
+    """
+    scores = F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T / temperature
+    if same is not None:
+        others = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+        scores = scores.masked_fill(others, -torch.inf)
+    own = torch.arange(len(scores), device=scores.device)
+    return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2

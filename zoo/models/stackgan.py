@@ -1,0 +1,385 @@
+r"""StackGAN: text to image in two stages, a sketch at half of the size and its refinement.
+
+.. math:: \hat c = \mu(t) + \sigma(t) \odot \epsilon, \quad \epsilon \sim N(0, I)
+
+.. math:: L_D = E[-\log D(x, t)]
+          + \tfrac12 \big(E[-\log(1 - D(x, \hat t))] + E[-\log(1 - D(G, t))]\big)
+
+.. math:: L_G = E[-\log D(G, t)] + \lambda\, KL\big(N(\mu(t), \sigma(t)^2) \,\|\, N(0, I)\big)
+
+with t the embedding of an image's caption and t^ that of another image's. Stage I is
+G_1(z, c^_1) at half of the height and width; Stage II, G_2(G_1, c^_2), reads that sketch and the
+caption once more. Training has three phases, one after the other in one run: the joint embedding
+of texts and images, Stage I, and Stage II with Stage I fixed. What a batch trains depends on the
+share of the run that has passed alone, so a run can be stopped and continued in any of them.
+
+Reference: Zhang, Xu, Li, Zhang, Wang, Huang, Metaxas 2017, arXiv:1612.03242; the matching-aware
+discriminator is Reed et al. 2016, arXiv:1605.05396.
+
+Deviations:
+- The text encoder is small and learns in the first phase here, by a contrastive loss against an
+  image encoder, instead of being the char-CNN-RNN of Reed et al., trained for weeks elsewhere. A
+  trained one can be plugged in: see `text_weights`.
+- Generators also minimise that contrastive loss against the fixed image encoder, as AttnGAN does
+  with its own (Xu et al. 2018, arXiv:1711.10485, Section 3.2): captions are obeyed much sooner.
+- Stage II corrects the enlarged sketch instead of drawing it anew.
+- Transposed convolutions instead of enlargement and convolution, two residual blocks instead of
+  four, and a narrower discriminator without batch normalisation where text meets image.
+- Rates fall linearly to zero in the second half of each phase (halved every 100 epochs there).
+- `sample` uses exponential moving averages of the generators.
+
+A data set without captions is taken at its labels: the caption of a seven is "class 7".
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import lightning as L
+import safetensors.torch as safetensors
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from zoo.data.captions import tokens_of
+from zoo.data.spec import Batch, ImageSpec
+from zoo.errors import UserError, check_interval
+from zoo.functional.adversarial import generator_loss
+from zoo.functional.divergence import standard_normal_kl
+from zoo.functional.matching import contrastive_loss, matching_aware_terms
+from zoo.inference import CHUNK, answering, generator_for
+from zoo.models.registry import MODELS
+from zoo.nets.conv import halvings
+from zoo.nets.stack import (
+    Augmentation,
+    JointDiscriminator,
+    Stage,
+    StageOne,
+    StageTwo,
+    TextEncoder,
+    Trunk,
+)
+from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
+
+__all__ = ["StackGAN"]
+
+KNOWN_CAPTIONS = 256  # captions of the data that the model remembers, to sample without being told
+
+
+@MODELS.register
+class StackGAN(L.LightningModule):
+    """StackGAN for images of any size of the zoo, with captions, or with labels in their place.
+
+    Args:
+        spec: Shape of the images, and the vocabulary of the captions.
+        noise_dim: Length of the noise z (100 in the paper).
+        text_features: Length of a caption's embedding (1024 in the paper).
+        condition: Length of the condition drawn from it (128 in the paper).
+        caption_length: Words that the text encoder reads at most.
+        width: Channels of the finest feature maps of Stage I and of the discriminators.
+        width2: Channels of Stage II's finest feature map.
+        kl_weight: Weight lambda of the augmentation's divergence (1 in the paper).
+        matching_weight: Weight of the contrastive loss of the generators; 0 as in the paper.
+        text_share: Share of the training in which texts and images are embedded.
+        stage1_share: Share of the training that Stage I gets; Stage II has the rest.
+        text_weights: Safetensors file with the weights of a trained text encoder of this shape,
+            which then stays as it is.
+        lr_text: Adam's rate for the joint embedding.
+        lr_discriminator: Adam's rate for the discriminators (2e-4 in the paper).
+        lr_generator: Adam's rate for the generators (2e-4 in the paper).
+        betas: Adam's decay rates.
+        ema_decay: Decay of the generators' moving averages.
+
+    Raises:
+        UserError: on values that make no sense, or an image size that does not fit.
+    """
+
+    prefers_bf16 = True
+    not_published = (
+        "generator1.", "generator2.", "discriminator1.", "discriminator2.", "image_",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        noise_dim: int = 64,
+        text_features: int = 128,
+        condition: int = 64,
+        caption_length: int = 24,
+        width: int = 32,
+        width2: int = 32,
+        kl_weight: float = 1.0,
+        matching_weight: float = 1.0,
+        text_share: float = 0.1,
+        stage1_share: float = 0.35,
+        text_weights: str | None = None,
+        lr_text: float = 1e-3,
+        lr_discriminator: float = 2e-4,
+        lr_generator: float = 4e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__()
+        for name, value, interval in (
+            ("noise_dim", noise_dim, "[1, inf)"),
+            ("text_features", text_features, "[2, inf)"),
+            ("condition", condition, "[1, inf)"),
+            ("caption_length", caption_length, "[2, inf)"),
+            ("width", width, "[1, inf)"),
+            ("width2", width2, "[1, inf)"),
+            ("kl_weight", kl_weight, "[0, inf)"),
+            ("matching_weight", matching_weight, "[0, inf)"),
+            ("text_share", text_share, "(0, 1)"),
+            ("stage1_share", stage1_share, "(0, 1)"),
+            ("text_share + stage1_share", text_share + stage1_share, "(0, 1)"),
+            ("lr_text", lr_text, "[0, inf)"),
+            ("lr_discriminator", lr_discriminator, "[0, inf)"),
+            ("lr_generator", lr_generator, "[0, inf)"),
+            ("betas", betas, "[0, 1)"),
+            ("ema_decay", ema_decay, "[0, 1)"),
+        ):
+            check_interval(f"--model.{name}", value, interval)
+        self.save_hyperparameters(ignore=["spec"])
+        self.automatic_optimization = False
+        self.spec, self.noise_dim, self.condition = spec, noise_dim, condition
+        self.kl_weight, self.matching_weight = kl_weight, matching_weight
+        self.phases = (text_share, text_share + stage1_share)
+        self.text_weights, self.betas = text_weights, betas
+        self.lr_text, self.lr_discriminator = lr_text, lr_discriminator
+        self.lr_generator = lr_generator
+        self.words = spec.words or ("class", *map(str, range(max(spec.classes, 1))))
+
+        channels, height, width_px = spec.shape
+        times = halvings(height, width_px)
+        small = (channels, height // 2, width_px // 2)
+        self.text_encoder = TextEncoder(len(self.words), text_features)
+        self.image_trunk = Trunk(*small, base=width, times=times - 1)
+        flat = math.prod(self.image_trunk.shape)
+        self.image_head = nn.Sequential(nn.Flatten(), nn.Linear(flat, text_features))
+        latent = noise_dim + condition
+        stage1 = StageOne(latent, channels, height, width_px, width)
+        self.generator1 = Stage(Augmentation(text_features, condition), stage1)
+        stage2 = StageTwo(channels, condition, width2)
+        self.generator2 = Stage(Augmentation(text_features, condition), stage2)
+        trunk1 = Trunk(*small, base=width, times=times - 1)
+        self.discriminator1 = JointDiscriminator(trunk1, text_features, condition)
+        trunk2 = Trunk(*spec.shape, base=width, times=times)
+        self.discriminator2 = JointDiscriminator(trunk2, text_features, condition)
+        self.generator1_ema = ema_of(self.generator1, ema_decay)
+        self.generator2_ema = ema_of(self.generator2, ema_decay)
+        known = torch.zeros(KNOWN_CAPTIONS, caption_length, dtype=torch.int64)
+        if not spec.words:
+            known[:, 0] = 1
+            known[:, 1] = torch.arange(KNOWN_CAPTIONS) % max(spec.classes, 1) + 2
+        self.known_captions: Tensor
+        self.register_buffer("known_captions", known)
+
+    # ---------------------------------------------------------------- what a user calls
+
+    def sample(self, n: int, *, seed: int | None = None, caption: str | None = None) -> Tensor:
+        """Draws images.
+
+        Args:
+            n: Number of images.
+            seed: Makes the draw repeatable; None draws anew.
+            caption: What all images are to show, in the words of the data's captions; None takes
+                captions that training has seen.
+
+        Returns:
+            Images in [0, 1], shape (n, C, H, W).
+
+        Raises:
+            UserError: if n is negative, or the caption has words that the model does not know.
+        """
+        if n < 0:
+            raise UserError(f"the number of samples must not be negative, got {n}.")
+        if caption is None:
+            chosen = torch.randint(KNOWN_CAPTIONS, (n,), generator=generator_for(seed))
+            tokens = self.known_captions.cpu()[chosen]
+        else:
+            length = self.known_captions.shape[1]
+            tokens = tokens_of(caption, self.words, length).expand(n, -1)
+        return self.illustrate(tokens, seed=seed)
+
+    def illustrate(self, captions: Tensor, *, seed: int | None = None, stage: int = 2) -> Tensor:
+        """Draws one image for each caption.
+
+        Args:
+            captions: Tokens of the model's words, shape (B, T), 0 for padding.
+            seed: Makes the draw repeatable; None draws anew.
+            stage: 2, or 1 for the sketches, enlarged.
+
+        Returns:
+            Images in [0, 1], shape (B, C, H, W); with the same seed, both stages share the sketch.
+
+        Raises:
+            UserError: if there is no such stage.
+        """
+        if stage not in (1, 2):
+            raise UserError(f"there are the stages 1 and 2, got {stage}.")
+        generator, n = generator_for(seed), len(captions)
+        z = torch.randn(n, self.noise_dim, generator=generator)
+        noise1 = torch.randn(n, self.condition, generator=generator)
+        noise2 = torch.randn(n, self.condition, generator=generator)
+        parts = []
+        with answering(self):
+            for rows in torch.arange(n).split(CHUNK):
+                text = self.text_encoder(captions[rows].to(self.device))
+                sketch = self.generator1_ema(z[rows].to(text), text, noise1[rows].to(text))[0]
+                if stage == 2:
+                    image = self.generator2_ema(sketch, text, noise2[rows].to(text))[0]
+                else:
+                    image = F.interpolate(sketch, scale_factor=2.0, mode="bilinear")
+                parts.append(image)
+        return torch.cat(parts) if parts else torch.zeros(0, *self.spec.shape)
+
+    # ---------------------------------------------------------------- the players' losses
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeds images of Stage I's size, shape (B, C, H / 2, W / 2); returns (B, features)."""
+        return self.image_head(self.image_trunk(x)).float()
+
+    def discriminator_terms(
+        self, discriminator: nn.Module, x: Tensor, fake: Tensor, text: Tensor, wrong: Tensor
+    ) -> dict[str, Tensor]:
+        """Computes the discriminator's terms in nats for images, right and mismatched captions."""
+        real, mismatched = discriminator(x, text, wrong)
+        (generated,) = discriminator(fake, text)
+        names = ("real_nats", "mismatched_nats", "generated_nats")
+        terms = matching_aware_terms(real, mismatched, generated)
+        return dict(zip(names, terms, strict=True))
+
+    def generator_terms(
+        self, discriminator: nn.Module, fake: Tensor, text: Tensor, kl: Tensor, tokens: Tensor
+    ) -> dict[str, Tensor]:
+        """Computes the generator's terms; `fake` may have the size of either stage."""
+        (logits,) = discriminator(fake, text)
+        terms = {"generator_loss": generator_loss(logits), "augmentation_nats": kl.mean()}
+        if self.matching_weight:
+            small = F.avg_pool2d(fake, 2) if fake.shape[-1] == self.spec.width else fake
+            terms["matching_nats"] = contrastive_loss(self.embed(small), text, _same(tokens))
+        return terms
+
+    # ---------------------------------------------------------------- training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Trains what the present phase trains: the embedding, Stage I or Stage II."""
+        done = progress(self)
+        text_end, stage1_end = self.phases
+        text, d1, g1, d2, g2 = self.optimizers()  # type: ignore[misc]
+        tokens = self.tokens(batch)
+        if done < text_end:
+            _fade(text, self.lr_text, done / text_end)
+            self._text_step(text, batch, tokens, batch_idx)
+            return
+        with torch.no_grad():
+            embedded = self.text_encoder(tokens)
+        noise = torch.randn(len(tokens), self.condition, device=self.device)
+        z = torch.randn(len(tokens), self.noise_dim, device=self.device)
+        if done < stage1_end:
+            passed = (done - text_end) / (stage1_end - text_end)
+            x, players = F.avg_pool2d(batch.image, 2), (self.discriminator1, self.generator1)
+            given, optimizers, average = z, (d1, g1), self.generator1_ema
+        else:
+            passed = (done - stage1_end) / (1 - stage1_end)
+            with answering(self.generator1_ema):
+                given = self.generator1_ema(z, embedded, torch.randn_like(noise))[0]
+            x, players = batch.image, (self.discriminator2, self.generator2)
+            optimizers, average = (d2, g2), self.generator2_ema
+        _fade(optimizers[0], self.lr_discriminator, passed)
+        _fade(optimizers[1], self.lr_generator, passed)
+        self._adversarial_step(players, optimizers, x, given, embedded, noise, tokens)
+        update_ema(average, players[1])
+
+    def _text_step(
+        self, optimizer: LightningOptimizer, batch: Batch, tokens: Tensor, number: int
+    ) -> None:
+        place = torch.arange(len(tokens), device=tokens.device) + number * len(tokens)
+        self.known_captions[place[:KNOWN_CAPTIONS] % KNOWN_CAPTIONS] = tokens[:KNOWN_CAPTIONS]
+        text = self.text_encoder(tokens)
+        loss = contrastive_loss(self.embed(F.avg_pool2d(batch.image, 2)), text, _same(tokens))
+        record(self, {"matching_nats": loss})
+        minimise(self, optimizer, loss)
+
+    def _adversarial_step(
+        self,
+        players: tuple[nn.Module, nn.Module],
+        optimizers: tuple[LightningOptimizer, LightningOptimizer],
+        x: Tensor,
+        given: Tensor,
+        text: Tensor,
+        noise: Tensor,
+        tokens: Tensor,
+    ) -> None:
+        discriminator, generator = players
+        fake, mean, log_var = generator(given, text, noise)
+        kl = standard_normal_kl(mean, log_var).sum(dim=1)
+        terms = self.discriminator_terms(discriminator, x, fake.detach(), text, text.roll(1, 0))
+        record(self, terms)
+        real, mismatched, generated = terms.values()
+        loss = real + (mismatched + generated) / 2
+        minimise(self, optimizers[0], loss, counted=False)
+
+        with frozen(discriminator, self.image_trunk, self.image_head):
+            terms = self.generator_terms(discriminator, fake, text, kl, tokens)
+            record(self, terms)
+            loss = terms["generator_loss"] + self.kl_weight * terms["augmentation_nats"]
+            if self.matching_weight:
+                loss = loss + self.matching_weight * terms["matching_nats"]
+            minimise(self, optimizers[1], loss)
+
+    def tokens(self, batch: Batch) -> Tensor:
+        """Returns a batch's captions, or its labels as captions of two words, shape (B, T)."""
+        length = self.known_captions.shape[1]
+        if batch.caption is not None and self.spec.words:
+            return F.pad(batch.caption, (0, max(0, length - batch.caption.shape[1])))[:, :length]
+        return F.pad(
+            torch.stack([torch.ones_like(batch.label), batch.label + 2], 1), (0, length - 2)
+        )
+
+    def on_fit_start(self) -> None:
+        """Reads the weights of a trained text encoder, if one is plugged in."""
+        if self.text_weights is None:
+            return
+        path = Path(self.text_weights).expanduser()
+        try:
+            self.text_encoder.load_state_dict(safetensors.load(path.read_bytes()))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UserError(f"--model.text_weights {path} cannot be read: {reason}.") from None
+        except (SafetensorError, RuntimeError, ValueError, KeyError):
+            raise UserError(
+                f"--model.text_weights {path} holds no weights of a text encoder with "
+                f"{len(self.words)} words and this model's text_features."
+            ) from None
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """Returns Adam for the joint embedding, and both stages' players."""
+        plugged = self.text_weights is not None
+        embedding = nn.ModuleList([self.image_trunk, self.image_head])
+        if not plugged:
+            embedding.append(self.text_encoder)
+        return tuple(
+            torch.optim.Adam(network.parameters(), lr, self.betas, fused=True)
+            for network, lr in (
+                (embedding, self.lr_text),
+                (self.discriminator1, self.lr_discriminator),
+                (self.generator1, self.lr_generator),
+                (self.discriminator2, self.lr_discriminator),
+                (self.generator2, self.lr_generator),
+            )
+        )
+
+
+def _same(tokens: Tensor) -> Tensor:
+    """Says which pairs of captions are word for word the same, shape (B, B)."""
+    return (tokens[:, None] == tokens[None]).all(dim=2)
+
+
+def _fade(optimizer: LightningOptimizer, lr: float, passed: float) -> None:
+    """Sets the rate: full in the first half of a phase, then falling to zero."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * min(1.0, 2 * (1 - passed))
