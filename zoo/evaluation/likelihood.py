@@ -86,19 +86,28 @@ def fits_log_prob(task: Task) -> bool:
 
 
 def score_log_prob(task: Task) -> list[Score]:
-    """Negative log-likelihood of the split; bits per dimension where images are not binarised."""
+    """Log-likelihood of the split; bits per dimension where there are 8-bit pixels.
+
+    A probability is given as ``nll`` in nats. A density is not to be mistaken for one: it is given
+    as ``log_density``, of pixels dequantised uniformly and scaled to [0, 1] (the protocol of Dinh
+    et al. 2014, arXiv:1410.8516, Table 1), or of points of the plane in [0, 1]^2.
+    """
     mean = MeanMetric().to(torch.float64)
     for number, batch in task.batches(task.split, "log-likelihood"):
         seed_batch(number)  # uniform dequantisation draws noise
         mean.update(task.model.log_prob(batch.image).detach().double().cpu())
-    nats, tag = float(mean.compute()), f"{_protocol(task)},{short(task.count)},{task.split}"
-    scores = [Score(f"nll[{tag}]", -nats, "nats", "lower")]
-    if task.data.binarize == "none":
-        measure = getattr(task.model, "measure", "lebesgue")
+    nats, scope = float(mean.compute()), f"{short(task.count)},{task.split}"
+    points, pixels = task.data.spec.points, task.data.binarize == "none"
+    measure = getattr(task.model, "measure", "lebesgue")
+    if measure == "counting" or not pixels:
+        scores = [Score(f"nll[{_protocol(task)},{scope}]", -nats, "nats", "lower")]
+    else:
+        what = "points" if points else "unit-range,uniform-dequant"
+        scores = [Score(f"log_density[{what},{scope}]", nats, "nats", "higher")]
+    if pixels and not points:
         how = "uniform-dequant" if measure == "lebesgue" else "exact"
         bits = bits_per_dim(torch.tensor(nats), task.data.spec.size, measure=measure)
-        tag = f"{how},{short(task.count)},{task.split}"
-        scores.append(Score(f"bpd[{tag}]", float(bits), "bits/dim", "lower"))
+        scores.append(Score(f"bpd[{how},{scope}]", float(bits), "bits/dim", "lower"))
     return scores
 
 
