@@ -19,7 +19,8 @@ FLOORS = [
     {"callbacks", "shelf", "usage"},
     {"engine", "judge"},
     {"diagnosis", "judging"},
-    {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare"},
+    {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare",
+     "faults"},
     {"__main__"},
 ]  # fmt: skip
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}

@@ -1,5 +1,6 @@
 """The project's own papers agree with one another."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 
 import zoo
 from zoo.__main__ import VERBS
+from zoo.faults import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (ROOT / "pyproject.toml").read_text()
@@ -41,3 +43,24 @@ def test_weights_keep_to_the_budget():
     assert sum(sizes) <= 120 * 2**20
     weights = (ROOT / "checkpoints").rglob("*.safetensors")
     assert all(path.stat().st_size <= 8 * 2**20 for path in weights)
+
+
+def test_the_table_of_faults_is_the_commands_own():
+    file = ROOT / "checkpoints" / "features_mnist" / "faults.json"
+    report = json.loads(file.read_text())
+    command = "<!-- python -m zoo.faults --table checkpoints/features_mnist/faults.json -->\n"
+    _, _, rest = (ROOT / "README.md").read_text().partition(command)
+    shown, end, _ = rest.partition("<!-- end of table -->")
+    assert end and shown.strip() == markdown(report)
+    card = json.loads((file.parent / "card.json").read_text())
+    assert report["features"]["sha256"] == card["weights"]["sha256"]  # else it is out of date
+
+
+def test_kernel_gel_names_exactly_what_was_planted():
+    report = json.loads((ROOT / "checkpoints" / "features_mnist" / "faults.json").read_text())
+    nothing = {"dropped": [], "rare": [], "collapsed": []}
+    named = report["named"]
+    assert named["none"] == named["memorised"] == nothing
+    assert named["dropped"] == {**nothing, "dropped": [3, 7]}
+    assert named["rare"] == {**nothing, "rare": [1]}
+    assert named["collapsed"] == {**nothing, "collapsed": [5]}

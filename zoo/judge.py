@@ -14,6 +14,7 @@ from zoo.data import DATASETS, ImageData
 from zoo.data.module import Split
 from zoo.errors import UserError, did_you_mean
 from zoo.evaluation import Features, Task, evaluate, fitting
+from zoo.evaluation.inception import INCEPTION, inception
 from zoo.evaluation.modes import StacksDigits
 from zoo.evaluation.score import Progress, no_progress
 from zoo.progress import bar
@@ -115,7 +116,8 @@ def features_for(data: ImageData, name: str | None = None) -> Features | None:
 
     Args:
         data: The data set.
-        name: Another feature network of the shelf.
+        name: Another feature network of the shelf, or ``inception-legacy`` or
+            ``inception-clean``, named after how images are resized.
 
     Returns:
         The network, or None where the shelf has none for this data set.
@@ -124,6 +126,8 @@ def features_for(data: ImageData, name: str | None = None) -> Features | None:
         UserError: if the named network is not there or is no feature network.
     """
     kind = data.channel_data if isinstance(data, StacksDigits) else type(data).__name__
+    if name in INCEPTION:
+        return inception(name.removeprefix("inception-"))  # type: ignore[union-attr, arg-type]
     wanted = name or f"features_{kind.lower()}"
     if name is None and wanted not in available():
         return None
@@ -202,7 +206,8 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
     if not fitting(task):
         raise UserError(
             f"no protocol fits {subject.name} on {type(task.data).__name__}: scores of samples "
-            "need a feature network of that data set on the shelf (see python -m zoo.list)."
+            "need a feature network of that data set on the shelf (see python -m zoo.list), or "
+            "--features inception-legacy for natural images."
         )
     scores, seconds = evaluate(task)
     return {

@@ -22,7 +22,10 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that all judging commands share."""
     parser.add_argument("--data", help="another data set than the model's own")
     parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
-    parser.add_argument("--features", help="another feature network of the shelf")
+    parser.add_argument(
+        "--features",
+        help="another feature network of the shelf, or inception-legacy or inception-clean",
+    )
     parser.add_argument(
         "--protocol", default="quick", choices=sorted(PRESETS),
         help="quick: 2,000 images, a minute; full: 10,000, as published (default quick)",

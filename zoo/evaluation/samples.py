@@ -158,11 +158,7 @@ def fits_samples(task: Task) -> bool:
 def knows_classes(task: Task) -> bool:
     """Says whether the feature network names the classes of the data."""
     classes = task.data.spec.classes
-    return (
-        task.features is not None
-        and classes > 1
-        and len(task.features.network.head.bias) == classes
-    )
+    return task.features is not None and classes > 1 and task.features.classes == classes
 
 
 def score_samples(task: Task) -> list[Score]:

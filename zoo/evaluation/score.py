@@ -86,6 +86,11 @@ class Features:
     network: Any
     sha256: str
 
+    @property
+    def classes(self) -> int:
+        """How many classes of the data the network names."""
+        return len(self.network.head.bias)
+
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Maps images in [0, 1] to features (B, F) and class probabilities (B, K).
 
