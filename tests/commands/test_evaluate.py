@@ -70,7 +70,7 @@ def test_values_that_do_not_exist_say_why():
 def test_two_processes_get_the_figures_of_one(tmp_path):
     """Samples, features, codes and likelihoods are shared out, and the joint figures are equal."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
-                "--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]  # fmt: skip
+                "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]  # fmt: skip
     found = []
     for name, start in (("one", [sys.executable]), ("two", torchrun)):
         file = tmp_path / f"{name}.json"

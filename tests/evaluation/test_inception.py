@@ -87,7 +87,7 @@ def test_foreign_files_run_no_code(tmp_path, weights):
 
 def test_without_torch_fidelity_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
-    with pytest.raises(UserError, match=r"zoo\[inception\]"):
+    with pytest.raises(UserError, match="pip install torch-fidelity"):
         inception("legacy")
 
 

@@ -1,7 +1,7 @@
 """Inception features of natural images: the only network whose Frechet distance is called FID.
 
 The network and its weights are those of the original FID code, as ported by torch-fidelity, an
-optional extra (``pip install zoo[inception]``). How an image gets to 299 x 299 pixels changes the
+optional extra (``pip install torch-fidelity``). How an image gets to 299 x 299 pixels changes the
 figure, so it stands in the name of every score.
 
 Reference: Heusel et al. 2017, arXiv:1706.08500; on resizing: Parmar, Zhang, Zhu 2022,
@@ -85,7 +85,7 @@ def inception(resize: Resize, weights: Path | None = None) -> InceptionFeatures:
         module: Any = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     except ImportError:
         raise UserError(
-            "Inception features need torch-fidelity: pip install 'zoo[inception]'."
+            "Inception features need torch-fidelity: pip install torch-fidelity."
         ) from None
     state = _weights(weights or os.environ.get("ZOO_INCEPTION"), module.URL_INCEPTION_V3)
     buffer = io.BytesIO()  # torch-fidelity would unpickle whatever a file holds
