@@ -31,7 +31,7 @@ from zoo.functional.ranges import centred, to_unit
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder
-from zoo.nets.mlp import MLP
+from zoo.nets.mlp import MLP, init_he
 from zoo.nets.resnet import ResNetCritic, ResNetGenerator
 from zoo.priors import PRIORS
 from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
@@ -126,6 +126,8 @@ class WGANGP(L.LightningModule):
         # No bias: the loss is the same for a critic with a constant added.
         wide = 4 * width if network == "conv" else width
         self.critic = nn.Sequential(features, nn.Linear(wide, 1, bias=False))
+        if network == "mlp":
+            init_he(self.generator, self.critic)
         self.generator_ema = ema_of(self.generator, ema_decay)
 
     # ---------------------------------------------------------------- what a user calls

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "init_he"]
+
+BIAS = 0.5  # biases are spread up to here, so that units bend at different places from the start
 
 
 class MLP(nn.Module):
@@ -48,3 +50,18 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps a batch, example by example."""
         return self.layers(x)
+
+
+def init_he(*networks: nn.Module) -> None:
+    """Draws the weights of linear layers so that signals keep their size through rectifiers.
+
+    Weights come from N(0, 2 / inputs) (He et al. 2015, arXiv:1502.01852), biases from the uniform
+    law on [-1/2, 1/2]. For a few inputs, such as points of the plane, torch's own initialisation
+    gives functions that are nearly linear.
+    """
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.uniform_(module.bias, -BIAS, BIAS)
