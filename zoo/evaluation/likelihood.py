@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from zoo.contracts import HasLogProb, capabilities
+from zoo.contracts import HasEnsemble, HasLogProb, capabilities
 from zoo.evaluation.score import Score, Task, seed_batch, short
 
-__all__ = ["bits_per_dim", "fits_elbo", "fits_log_prob", "importance_bound", "score_elbo",
-           "score_log_prob"]  # fmt: skip
+__all__ = ["bits_per_dim", "fits_elbo", "fits_ensemble", "fits_log_prob", "importance_bound",
+           "score_elbo", "score_ensemble", "score_log_prob"]  # fmt: skip
 
 CHUNK = 50  # importance samples that pass a decoder at once, for each of a batch's images
 
@@ -77,6 +77,9 @@ def importance_bound(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: 
 
 
 def _protocol(task: Task) -> str:
+    levels = getattr(task.model, "levels", 256)
+    if task.data.binarize == "none" and levels != 256:
+        return f"rounded-to-{levels}"  # the model's own way to look at grey pixels
     return {"none": "grey", "dynamic": "dynamic", "static": "static"}[task.data.binarize]
 
 
@@ -105,10 +108,28 @@ def score_log_prob(task: Task) -> list[Score]:
         what = "points" if points else "unit-range,uniform-dequant"
         scores = [Score(f"log_density[{what},{scope}]", nats, "nats", "higher")]
     if pixels and not points:
-        how = "uniform-dequant" if measure == "lebesgue" else "exact"
+        counted = _protocol(task).replace("grey", "exact")
+        how = "uniform-dequant" if measure == "lebesgue" else counted
         bits = bits_per_dim(torch.tensor(nats), task.data.spec.size, measure=measure)
         scores.append(Score(f"bpd[{how},{scope}]", float(bits), "bits/dim", "lower"))
     return scores
+
+
+def fits_ensemble(task: Task) -> bool:
+    """Models that hold several ones, whose average is better; on test images, since it is long."""
+    several = isinstance(task.model, HasEnsemble) and task.model.ensemble_size > 1
+    return several and task.split == "test"
+
+
+def score_ensemble(task: Task) -> list[Score]:
+    """Log-likelihood of the split under the average, such as that over orders of the pixels."""
+    mean = MeanMetric().to(torch.float64)
+    for number, batch in task.batches(task.split, "log-likelihood of the average"):
+        seed_batch(number)
+        mean.update(task.model.ensemble_log_prob(batch.image).detach().double().cpu())
+    how = f"{_protocol(task)},ensemble{task.model.ensemble_size}"
+    name = f"nll[{how},{short(task.count)},{task.split}]"
+    return [Score(name, -float(mean.compute()), "nats", "lower")]
 
 
 def fits_elbo(task: Task) -> bool:

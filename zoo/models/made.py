@@ -70,6 +70,7 @@ class MADE(L.LightningModule):
 
     prefers_bf16 = True
     measure = "counting"
+    levels = 2  # of grey that the law knows
     not_published = ("network.",)
 
     def __init__(

@@ -100,6 +100,7 @@ class NADE(L.LightningModule):
 
     prefers_bf16 = True
     measure = "counting"
+    levels = 2  # of grey that the law knows
     not_published = ("network.",)
 
     def __init__(
