@@ -8,10 +8,18 @@ from dataclasses import dataclass
 
 import torch
 
+from zoo.evaluation.anomaly import fits_anomaly, score_anomaly
 from zoo.evaluation.codes import fits_classifier, fits_codes, score_classifier, score_codes
 from zoo.evaluation.disentanglement import fits_factors, score_factors
 from zoo.evaluation.latents import fits_latents, score_latents
-from zoo.evaluation.likelihood import fits_elbo, fits_log_prob, score_elbo, score_log_prob
+from zoo.evaluation.likelihood import (
+    fits_elbo,
+    fits_ensemble,
+    fits_log_prob,
+    score_elbo,
+    score_ensemble,
+    score_log_prob,
+)
 from zoo.evaluation.modes import fits_centres, fits_stacks, score_centres, score_stacks
 from zoo.evaluation.samples import fits_samples, score_samples
 from zoo.evaluation.score import Score, Task
@@ -50,6 +58,12 @@ PROTOCOLS: dict[str, Protocol] = {
         "codes against the factors of rendered images", fits_factors, score_factors
     ),
     "log_prob": Protocol("exact likelihood", fits_log_prob, score_log_prob),
+    "ensemble": Protocol("exact likelihood of an average", fits_ensemble, score_ensemble),
+    "anomaly": Protocol(
+        "images against the same ones upside down, ranked by likelihood",
+        fits_anomaly,
+        score_anomaly,
+    ),
     "elbo": Protocol("bounds on the likelihood", fits_elbo, score_elbo),
     "samples": Protocol(
         "generated against real images: quality, coverage, classes, memorisation",
