@@ -10,6 +10,7 @@ from zoo.contracts import CAPABILITIES, Samples, Traverses, capabilities, condit
 class Everything:
     num_codes = 3
     ensemble_size = 2
+    words = ()
 
     def sample(self, n, *, seed=None, label=None, caption=None): ...
     def codes(self): ...

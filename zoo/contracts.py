@@ -21,6 +21,8 @@ __all__ = [
     "HasEnsemble",
     "HasFeatures",
     "HasLogProb",
+    "Illustrates",
+    "InfersAttributes",
     "Interpolates",
     "Reconstructs",
     "Samples",
@@ -153,6 +155,29 @@ class HasFeatures(Protocol):
         ...
 
 
+@runtime_checkable
+class Illustrates(Protocol):
+    """Draws an image for each caption."""
+
+    words: tuple[str, ...]
+
+    def illustrate(self, captions: Tensor, *, seed: int | None = None, stage: int = 2) -> Tensor:
+        """Returns images in [0, 1] of captions, (B, T) tokens of `words`, 0 for padding.
+
+        Stage 1 is what the model draws first, enlarged to the full size; 2 is its last word.
+        """
+        ...
+
+
+@runtime_checkable
+class InfersAttributes(Protocol):
+    """Reads attributes off an image."""
+
+    def attributes(self, x: Tensor) -> Tensor:
+        """Returns the value of each attribute of images in [0, 1], shape (B, A), int64."""
+        ...
+
+
 CAPABILITIES: dict[str, type] = {
     "sample": Samples,
     "complete": Completes,
@@ -166,6 +191,8 @@ CAPABILITIES: dict[str, type] = {
     "interpolate": Interpolates,
     "classify": Classifies,
     "features": HasFeatures,
+    "illustrate": Illustrates,
+    "attributes": InfersAttributes,
 }
 
 

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from zoo.evaluation.anomaly import fits_anomaly, score_anomaly
+from zoo.evaluation.captions import (
+    fits_attributes,
+    fits_captions,
+    score_attributes,
+    score_captions,
+)
 from zoo.evaluation.codes import fits_classifier, fits_codes, score_classifier, score_codes
 from zoo.evaluation.disentanglement import fits_factors, score_factors
 from zoo.evaluation.latents import fits_latents, score_latents
@@ -72,6 +78,14 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "centres": Protocol("modes of a Gaussian mixture", fits_centres, score_centres),
     "stacks": Protocol("modes of stacked digits", fits_stacks, score_stacks),
+    "attributes": Protocol(
+        "error of a network that reads attributes", fits_attributes, score_attributes
+    ),
+    "captions": Protocol(
+        "whether images show what their captions say, and both stages against real images",
+        fits_captions,
+        score_captions,
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """Floor 2: the models, one family per file; no model knows another."""
 
+from zoo.models.attributes import AttributeClassifier
 from zoo.models.beta_vae import BetaVAE
 from zoo.models.classifier import Classifier
 from zoo.models.gan import GAN
@@ -22,6 +23,7 @@ __all__ = [
     "NICE",
     "VAE",
     "WGANGP",
+    "AttributeClassifier",
     "BetaVAE",
     "Classifier",
     "InfoGAN",
