@@ -13,7 +13,8 @@ MEANINGS = {
     "ari": "How often code and class agree on which images belong together: 0 as by chance, "
     "1 always.",
     "nll": "Surprise at an unseen image, in nats per image.",
-    "log_density": "Log-density of an unseen image, its 8-bit pixels spread out and scaled to [0, 1].",
+    "log_density": "Log-density of an unseen image in nats, its pixels spread out and scaled "
+    "to [0, 1].",
     "bpd": "Surprise at an unseen image per number in it, in bits; 8 is pure noise.",
     "elbo": "A lower bound on the log-probability of an unseen image, from one latent sample.",
     "fid": "Distance between the clouds of generated and of real features, as Gaussians: 0 if "

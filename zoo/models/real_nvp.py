@@ -82,7 +82,6 @@ class RealNVP(L.LightningModule):
     """
 
     measure = "lebesgue"
-    prefers_bf16 = True
     not_published = ("density.",)
 
     def __init__(
@@ -123,6 +122,7 @@ class RealNVP(L.LightningModule):
             )
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.alpha = spec, alpha
+        self.prefers_bf16 = not spec.points  # small networks gain nothing by it
         self.lr, self.weight_decay, self.betas = lr, weight_decay, betas
         if spec.points:
             flow = _flat(spec, 2 * scales * couplings, width, blocks, norm)
