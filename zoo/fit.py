@@ -28,13 +28,14 @@ from zoo.errors import UserError, exit_on_user_error, user_error_in
 from zoo.files import sweep, write_text
 from zoo.logs import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.processes import announce_children, is_first, parent_run, watch_parent
-from zoo.recipe import TRUSTED, check_arguments, find_recipe, read_recipe
+from zoo.recipe import TRUSTED, check_arguments, differences, find_recipe, read_recipe
 from zoo.runs import RunFolder, write_environment
 from zoo.shelf import check_fit, read_checkpoint
 from zoo.usage import OPTIONS, USAGE, describe_command, describe_recipe
 
 __all__ = ["Fit", "main", "run"]
 
+FREE = {"batch_size", "root", "workers"}  # data arguments that may change when a run continues
 FIRST_WORD = 5.0  # seconds for which other processes leave the word to the first one
 
 set_parsing_settings(
@@ -197,6 +198,8 @@ class Fit(LightningCLI):
             found = found or RunFolder.of_checkpoint(self.checkpoint)
         if self.checkpoint is not None:
             self._check_checkpoint(self.checkpoint)
+            if found is not None and found.recipe.is_file():
+                self._check_recipe(found.recipe)
         if found is None and not is_first():  # only the first process makes and writes files
             return RunFolder(root / name / "elsewhere")
         return found or RunFolder.create(root, name)
@@ -211,6 +214,19 @@ class Fit(LightningCLI):
             )
         check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
         self.seen = callbacks["Checkpoints"]
+
+    def _check_recipe(self, path: Path) -> None:
+        """Refuses to continue a run as another one: its records would tell neither's story."""
+        begun, now = (
+            {key: recipe.get(key) for key in ("seed_everything", "model", "data")}
+            for recipe in (read_recipe(path), self.resolved())
+        )
+        for key, before, after in differences(begun, now):
+            if key.rpartition(".")[2] not in FREE:
+                raise UserError(
+                    f"the run in {path.parent} began with {key} {before!r}, not {after!r}: "
+                    f"continue it with its own recipe, {path}."
+                )
 
     def _train(self) -> None:
         """Trains, with loggers and messages on the first process only."""

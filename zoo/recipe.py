@@ -29,6 +29,7 @@ __all__ = [
     "check_arguments",
     "check_recipe",
     "class_name",
+    "differences",
     "find_recipe",
     "read_recipe",
     "recipe_folder",
@@ -308,6 +309,20 @@ def _check_option(key: str, value: Any, chosen: dict[str, Any]) -> None:
     if name not in allowed:
         message = f"unknown option --{key}: {cls.__name__} has no argument {name!r}."
         raise UserError(f"{message} {did_you_mean(name, allowed)}")
+
+
+def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yields what both recipes say, but differently: key, value before and value after.
+
+    Example:
+        >>> list(differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "d": 4}}))
+        [('a.b', 1, 3)]
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in before.keys() & after.keys():
+            yield from differences(before[name], after[name], f"{key}.{name}".lstrip("."))
+    elif before != after:
+        yield key, before, after
 
 
 def build(kind: str, section: Any, **linked: Any) -> Any:

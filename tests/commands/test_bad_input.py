@@ -341,6 +341,14 @@ CASES = {
     "checkpoint with code": resume("foreign code", with_code),
     "checkpoint that is an old pickle": resume("foreign code", with_old_code),
     "checkpoint without its training": resume("no state of training", without_training_state),
+    "checkpoint of another seed": fit(
+        f"{{here}}/small.yaml {SMALL} --ckpt_path last --seed_everything 5",
+        "began with seed_everything 0, not 5",
+    ),
+    "checkpoint of another rate": fit(
+        f"{{here}}/small.yaml {SMALL} --ckpt_path last --model.lr_generator 0.5",
+        "began with model.init_args.lr_generator",
+    ),
     "checkpoint of another model": fit(
         "infogan_digits --ckpt_path {run}/checkpoints/last.ckpt", "another architecture"
     ),

@@ -183,8 +183,8 @@ def test_checkpoints_come_every_so_many_batches(runs, monkeypatch):
 def test_a_bad_term_stops_the_run_and_the_last_checkpoint_is_good(runs, capsys, monkeypatch):
     terms = InfoGAN.discriminator_terms
 
-    def bad(self, *args):
-        found = terms(self, *args)
+    def bad(self, *args, **options):
+        found = terms(self, *args, **options)
         if self.trainer.fit_loop.total_batch_idx == 30:
             found["discriminator_loss"] = found["discriminator_loss"] * float("inf")
         return found

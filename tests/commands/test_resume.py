@@ -102,4 +102,6 @@ def test_a_finished_run_continues_with_more_epochs(shared_runs, killed):
 def test_another_seed_is_refused(shared_runs, killed, capsys):
     code = shared_runs.here(*COMMON, "--ckpt_path=last", "--seed_everything=5", name="whole")
     assert code == 2
-    assert "seed 0, not 5" in capsys.readouterr().err
+    assert "seed_everything 0, not 5" in capsys.readouterr().err
+    recipe = shared_runs.folder("whole") / "recipe.yaml"
+    assert "seed_everything: 0" in recipe.read_text()  # the record tells what was run
