@@ -4,6 +4,7 @@ from zoo.models.attributes import AttributeClassifier
 from zoo.models.beta_vae import BetaVAE
 from zoo.models.classifier import Classifier
 from zoo.models.gan import GAN
+from zoo.models.gmvae import GMVAE
 from zoo.models.infogan import InfoGAN
 from zoo.models.made import MADE
 from zoo.models.nade import NADE
@@ -17,6 +18,7 @@ from zoo.models.wgan_gp import WGANGP
 
 __all__ = [
     "GAN",
+    "GMVAE",
     "MADE",
     "MODELS",
     "NADE",
