@@ -9,18 +9,16 @@ from scipy.stats import entropy
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
 
-from zoo.functional import disentanglement
+from zoo.functional import interventions
 from zoo.functional.disentanglement import (
-    beta_vae_score,
     dci_scores,
     discretise,
-    factor_vae_score,
-    factor_vae_votes,
     mig_score,
     mutual_information,
     sap_score,
     squared_correlations,
 )
+from zoo.functional.interventions import beta_vae_score, factor_vae_score, factor_vae_votes
 
 FACTORS = torch.cartesian_prod(torch.arange(8), torch.arange(6), torch.arange(10)).repeat(5, 1)
 
@@ -198,7 +196,7 @@ def test_linear_classifier_is_scikit_learns(l2):
     """Catches a decayed intercept, l2 for 1 / (2 C), and a mean for a sum of losses."""
     inputs, labels = differences(400, seed=0)
     model = LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10_000).fit(inputs, labels)
-    weights = disentanglement._softmax_regression(inputs, labels, l2)
+    weights = interventions._softmax_regression(inputs, labels, l2)
     np.testing.assert_allclose(weights[:, :-1], model.coef_, atol=1e-5)
     shift = weights[:, -1] - weights[:, -1].mean()
     np.testing.assert_allclose(shift, model.intercept_ - model.intercept_.mean(), atol=1e-4)
@@ -217,7 +215,7 @@ OUTLIERS = [[488.0, 256.0], [17.0, 1.0], [92.0, 1765.0], [405.0, 78.0], [21.0, 2
 def test_linear_classifier_reaches_the_optimum(inputs, labels, l2):
     """Catches Newton steps that are never shortened: on the outliers they end in NaN."""
     labels = torch.tensor(labels)
-    weights = disentanglement._softmax_regression(inputs, labels, l2).requires_grad_()
+    weights = interventions._softmax_regression(inputs, labels, l2).requires_grad_()
     log_p = (inputs @ weights[:, :-1].T + weights[:, -1]).log_softmax(1)
     loss = l2 / 2 * weights[:, :-1].square().sum() - log_p.gather(1, labels[:, None]).sum()
     assert torch.autograd.grad(loss, weights)[0].abs().max() < 1e-5

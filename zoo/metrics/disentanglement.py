@@ -19,13 +19,12 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from zoo.functional.disentanglement import (
-    beta_vae_score,
     dci_scores,
-    factor_vae_score,
     mig_score,
     sap_score,
     squared_correlations,
 )
+from zoo.functional.interventions import beta_vae_score, factor_vae_score
 
 __all__ = [
     "Disentanglement",
@@ -163,7 +162,7 @@ def factor_vae(
     min_std: float = 0.05,
     batch_size: int = 256,
 ) -> float:
-    """FactorVAE score; see :func:`zoo.functional.disentanglement.factor_vae_score`.
+    """FactorVAE score; see :func:`zoo.functional.interventions.factor_vae_score`.
 
     Args:
         encode: Images (B, C, H, W) in [0, 1] to codes (B, D).
@@ -209,7 +208,7 @@ def beta_vae(
     group_size: int = 64,
     batch_size: int = 256,
 ) -> float:
-    """Beta-VAE score; see :func:`zoo.functional.disentanglement.beta_vae_score`.
+    """Beta-VAE score; see :func:`zoo.functional.interventions.beta_vae_score`.
 
     Args:
         encode: Images (B, C, H, W) in [0, 1] to codes (B, D).
