@@ -16,6 +16,7 @@ __all__ = [
     "Classifies",
     "Completes",
     "Decodes",
+    "DrawsCodes",
     "Encodes",
     "HasElbo",
     "HasEnsemble",
@@ -97,6 +98,18 @@ class Decodes(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """Returns images in [0, 1], shape (B, C, H, W), of codes of shape (B, latent)."""
+        ...
+
+
+@runtime_checkable
+class DrawsCodes(Protocol):
+    """Decodes codes that it draws from a prior of `zoo.priors`."""
+
+    prior: str
+    latent_dim: int
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Returns images in [0, 1], shape (B, C, H, W), of codes of shape (B, latent_dim)."""
         ...
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoo.contracts import Completes, Samples, Traverses
 from zoo.errors import UserError
+from zoo.evaluation.midpoints import draws_codes, through_origin
 from zoo.logs import Tracker, log_step
 from zoo.pictures import grid, save_png
 
@@ -61,7 +62,8 @@ def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
         Pictures by name, each a colour image in [0, 1], shape (3, H, W).
     """
     sheets = {}
-    count *= 40 if model.spec.points else 1
+    points = model.spec.points
+    count *= 40 if points else 1
     if isinstance(model, Samples):
         sheets["samples"] = grid(model.sample(count, seed=SEED))
     if isinstance(model, Traverses):
@@ -69,6 +71,8 @@ def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
             sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
     if isinstance(model, Samples) and isinstance(model, Completes):
         sheets["completions"] = grid(_completions(model))
+    if draws_codes(model) and not points:
+        sheets["origin"] = grid(through_origin(model, seed=SEED))
     return sheets
 
 

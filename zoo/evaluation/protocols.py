@@ -26,6 +26,7 @@ from zoo.evaluation.likelihood import (
     score_ensemble,
     score_log_prob,
 )
+from zoo.evaluation.midpoints import fits_midpoints, score_midpoints
 from zoo.evaluation.modes import fits_centres, fits_stacks, score_centres, score_stacks
 from zoo.evaluation.samples import fits_samples, score_samples
 from zoo.evaluation.score import Score, Task
@@ -78,6 +79,11 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "centres": Protocol("modes of a Gaussian mixture", fits_centres, score_centres),
     "stacks": Protocol("modes of stacked digits", fits_stacks, score_stacks),
+    "midpoints": Protocol(
+        "images at midpoints of latents and on lines through the origin",
+        fits_midpoints,
+        score_midpoints,
+    ),
     "attributes": Protocol(
         "error of a network that reads attributes", fits_attributes, score_attributes
     ),
