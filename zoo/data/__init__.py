@@ -7,6 +7,7 @@ Example:
     (1, 8, 8)
 """
 
+from zoo.data.captioned import CaptionedFolder
 from zoo.data.celeba import CelebA
 from zoo.data.digits import Digits
 from zoo.data.folder import ImageFolder
@@ -25,6 +26,7 @@ __all__ = [
     "MNIST",
     "SVHN",
     "Batch",
+    "CaptionedFolder",
     "CaptionedShapes",
     "CelebA",
     "DSprites",
