@@ -15,7 +15,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from zoo.contracts import Classifies, Encodes, Samples
+from zoo.contracts import Classifies, Encodes, HasLogProb, Samples
 from zoo.data.loader import unit_range
 from zoo.errors import UserError
 from zoo.files import write_json
@@ -324,7 +324,8 @@ class Health(L.Callback):
         if isinstance(model, Classifies):
             counts = torch.bincount(model.classify(x).cpu(), minlength=model.num_codes)
             found["lost codes"] = lost_codes_finding(counts.tolist(), arguments)
-        if isinstance(model, Encodes):
+        if isinstance(model, Encodes) and not isinstance(model, HasLogProb):
+            # A flow is invertible: no unit is idle, and certain pixels are meant to stand still.
             found["idle units"] = idle_units_finding(model.encode(x).cpu(), arguments)
         return found
 
