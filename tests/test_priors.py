@@ -190,6 +190,12 @@ def test_draws_follow_the_histogram_exactly():
     assert torch.equal(unit, ((raw - prior.mean) / prior.std).float().double()[:, None])
 
 
+def test_the_scale_counts_the_spread_inside_wide_bins():
+    prior = solve_nonparametric(3, 0.03)
+    z = prior.sample(200_000, 1, seeded()).double()
+    assert abs(float(z.var()) - 1) < 0.01  # 1.31 without the 1 / (12 n^2)
+
+
 def test_a_lopsided_histogram_is_sampled_with_mean_nought():
     prior = solve_nonparametric(64, 0.02, symmetric=False)
     z = prior.sample(200_000, 1, seeded()).double()

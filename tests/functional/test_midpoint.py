@@ -60,6 +60,23 @@ def test_derivatives_of_the_divergence_against_autograd(n, symmetric):
     torch.testing.assert_close(residual, gradient - held.flatten() @ bounds, rtol=0, atol=1e-10)
 
 
+def test_newtons_method_ends_quadratically(monkeypatch):
+    """A wrong Hessian still leads downhill, but by hundreds of steps."""
+    lengths, step = [], midpoint._newton_step
+
+    def counted(p, symmetric):
+        found = step(p, symmetric)
+        lengths.append(float((p * found[1].square()).sum().sqrt()))
+        return found
+
+    monkeypatch.setattr(midpoint, "_newton_step", counted)
+    for variance in (0.005, 0.02, 0.12):
+        lengths.clear()
+        minimise_midpoint_kl(64, variance)
+        assert len(lengths) < 20 and lengths[-1] < 1e-9
+        assert lengths[-2] < 20 * lengths[-3] ** 1.5
+
+
 def slsqp(n, variance):
     """The same problem by another method, from another start, on the masses themselves."""
     half, x = n // 2, (np.arange(n) + 0.5) / n - 0.5

@@ -189,6 +189,26 @@ def test_each_phase_trains_its_own_part_and_nothing_else(tmp_path):
     assert (model.known_captions[:16].sum(dim=1) > 0).all()
 
 
+def test_captions_go_to_their_own_images_and_mismatched_ones_to_others(tmp_path, monkeypatch):
+    model = make(SHAPES, caption_length=16, text_share=0.3, stage1_share=0.4)
+    terms, tokens, seen = model.discriminator_terms, model.tokens, []
+
+    def noted(batch):
+        seen.append(model.text_encoder(tokens(batch)).detach())
+        return tokens(batch)
+
+    def checked(discriminator, x, fake, text, wrong):
+        torch.testing.assert_close(text, seen[-1])
+        assert not any(torch.equal(a, b) for a, b in zip(wrong, text, strict=True))
+        torch.testing.assert_close(wrong.roll(-1, 0), text)
+        return terms(discriminator, x, fake, text, wrong)
+
+    monkeypatch.setattr(model, "tokens", noted)
+    monkeypatch.setattr(model, "discriminator_terms", checked)
+    fit(model, tmp_path)
+    assert len(seen) == 4
+
+
 def test_a_plugged_text_encoder_stays_as_it_is(tmp_path):
     from safetensors.torch import save_file
 
