@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from zoo.data import ImageSpec
+from zoo.data import Batch, ImageSpec
 from zoo.errors import UserError
+from zoo.functional.augmentation import moved
 from zoo.functional.density import dequantise
 from zoo.models import NICE
 
@@ -113,3 +114,22 @@ def test_bad_arguments_are_refused():
             NICE(SMALL, **arguments)
     with pytest.raises(UserError, match="two numbers"):
         NICE(ImageSpec(1, 1, 1))
+
+
+def test_moved_images_enter_the_loss(monkeypatch):
+    """With `augment` the density is that of moved images: shifting them back gives it again."""
+    torch.manual_seed(0)
+    model = NICE(ImageSpec(1, 8, 8, 10), hidden=8, layers=1, augment=2)
+    x = torch.rand(5, 1, 8, 8)
+    seen = []
+    monkeypatch.setattr(model, "_dequantised", lambda x: seen.append(x) or x)
+    monkeypatch.setattr("zoo.models.nice.record", lambda *_: None)
+    model.training_step(Batch(x, torch.zeros(5, dtype=torch.int64)), 0)
+    shifts = [
+        moved(image[None], torch.tensor([[down, right]]))[0]
+        for image in x for down in range(-2, 3) for right in range(-2, 3)
+    ]  # fmt: skip
+    for number, image in enumerate(seen[0]):
+        own = shifts[25 * number : 25 * number + 25]
+        assert any(torch.equal(image, shift) for shift in own)
+    assert not torch.equal(seen[0], x)

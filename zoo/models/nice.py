@@ -17,7 +17,7 @@ Deviations:
 - Adam with a rate that rises for a moment and falls to zero along a cosine, instead of a constant
   one; the scales s learn ten times as fast, because they have far to go.
 - All answers come from an exponential moving average of the weights.
-- Weight decay (AdamW), against overfitting.
+- Weight decay (AdamW) and images moved by a pixel in training, against overfitting.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.functional.augmentation import moved
 from zoo.functional.density import (
     dequantise,
     quantise,
@@ -62,6 +63,7 @@ class NICE(L.LightningModule):
         weight_decay: Decay of the networks' weights, as in AdamW (none in the paper).
         betas: Adam's decay rates.
         ema_decay: Decay of the weights' moving average.
+        augment: Largest number of pixels by which images are moved in training, 0 for none.
 
     Raises:
         UserError: on values that make no sense.
@@ -81,6 +83,7 @@ class NICE(L.LightningModule):
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         ema_decay: float = 0.999,
+        augment: int = 0,
     ) -> None:
         super().__init__()
         for name, value, interval in (
@@ -91,6 +94,7 @@ class NICE(L.LightningModule):
             ("weight_decay", weight_decay, "[0, inf)"),
             ("betas", betas, "[0, 1)"),
             ("ema_decay", ema_decay, "[0, 1)"),
+            ("augment", augment, f"[0, {min(spec.height, spec.width)})"),
         ):
             check_interval(f"--model.{name}", value, interval)
         if prior not in PRIORS:
@@ -101,6 +105,7 @@ class NICE(L.LightningModule):
         self.spec, self.prior = spec, prior
         self.prefers_bf16 = not spec.points  # small networks gain nothing by it
         self.lr, self.weight_decay, self.betas = lr, weight_decay, betas
+        self.augment = augment
         network = partial(MLPConditioner, hidden=hidden, layers=layers)
         moves: list[Layer] = [
             Coupling(spec.size, network, second=i % 2 == 0, affine=False) for i in range(couplings)
@@ -199,7 +204,11 @@ class NICE(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the mean negative log-density of a batch in nats."""
-        log_prob, log_det = self._log_density(self.flow, self._dequantised(batch.image))
+        x = batch.image
+        if self.augment:
+            by = torch.randint(-self.augment, self.augment + 1, (len(x), 2)).to(x.device)
+            x = moved(x, by)
+        log_prob, log_det = self._log_density(self.flow, self._dequantised(x))
         nll = -log_prob.mean()
         record(self, {"nll_nats": nll, "log_det_nats": log_det.mean()})
         return nll
