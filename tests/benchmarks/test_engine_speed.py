@@ -48,7 +48,7 @@ class Noise(ImageData):
         self._images["val"] = MemoryImages(pixels[:0], torch.zeros(0, dtype=torch.int64))
 
 
-class VAE(L.LightningModule):
+class PlainVAE(L.LightningModule):
     """784-400-20 with Bernoulli pixels (Kingma & Welling 2014), automatic optimisation."""
 
     def __init__(self):
@@ -79,7 +79,7 @@ def batches_of(pixels):
 
 
 def bare_vae(pixels, precision):
-    model = VAE()
+    model = PlainVAE()
     optimizer = model.configure_optimizers()
 
     def epoch():
@@ -170,7 +170,7 @@ def report(benchmark, ours, theirs, most=None):
 def test_mlp(benchmark, tmp_path):
     data = Noise(469)
     other = bare_vae(data.images("train").pixels, "32-true")
-    report(benchmark, *alternate(tmp_path, VAE(), data, "32-true", other, 9), MOST)
+    report(benchmark, *alternate(tmp_path, PlainVAE(), data, "32-true", other, 9), MOST)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_the_environment_tells_what_it_ran_on(left):
     assert about["seed"] == 0
     assert about["precision"] == "32-true (as asked)"
     assert about["device"] == "cpu"
-    assert about["spec"] == {"channels": 1, "height": 8, "width": 8, "classes": 10}
+    assert about["spec"].items() >= {"channels": 1, "height": 8, "width": 8, "classes": 10}.items()
     assert (about["epochs"], about["batches"]) == (3, 3 * BATCHES)
     assert 0 < about["training_seconds"] < 600
     assert about["torch"].startswith(torch.__version__.partition("+")[0])

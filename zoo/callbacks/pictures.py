@@ -62,16 +62,15 @@ def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
         Pictures by name, each a colour image in [0, 1], shape (3, H, W).
     """
     sheets = {}
-    points = model.spec.points
-    count *= 40 if points else 1
     if isinstance(model, Samples):
+        count *= 40 if model.spec.points else 1
         sheets["samples"] = grid(model.sample(count, seed=SEED))
     if isinstance(model, Traverses):
         for code in model.codes():
             sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
     if isinstance(model, Samples) and isinstance(model, Completes):
         sheets["completions"] = grid(_completions(model))
-    if draws_codes(model) and not points:
+    if draws_codes(model) and not model.spec.points:
         sheets["origin"] = grid(through_origin(model, seed=SEED))
     return sheets
 
