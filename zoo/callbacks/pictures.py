@@ -63,16 +63,20 @@ def draw(model: Any, count: int = 64) -> dict[str, Tensor]:
     """
     sheets = {}
     if isinstance(model, Samples):
-        count *= 40 if model.spec.points else 1
+        count *= 40 if _of_points(model) else 1
         sheets["samples"] = grid(model.sample(count, seed=SEED))
     if isinstance(model, Traverses):
         for code in model.codes():
             sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
     if isinstance(model, Samples) and isinstance(model, Completes):
         sheets["completions"] = grid(_completions(model))
-    if draws_codes(model) and not model.spec.points:
+    if draws_codes(model) and not _of_points(model):
         sheets["origin"] = grid(through_origin(model, seed=SEED))
     return sheets
+
+
+def _of_points(model: Any) -> bool:
+    return model.spec.points
 
 
 def _completions(model: Any, rows: int = 8, columns: int = 8) -> Tensor:
