@@ -192,3 +192,17 @@ def test_a_tip_is_given_once():
     tips = [advice.tip for advice in advise(bad) if advice.tip]
     assert sum("Train longer" in tip for tip in tips) == 1
     assert "The same as for “an imbalance between classes”." in tips
+
+
+@pytest.mark.parametrize(
+    ("reached", "near", "expected"),
+    [
+        (25, 0.94, []),
+        (2, 0.94, ["23 of 25 modes are missing"]),
+        (24, 0.5, ["1 of 25 modes are missing", "samples between the modes"]),
+    ],
+)
+def test_modes_of_the_plane_are_counted(reached, near, expected):
+    scores = ({**score("modes", reached), "name": "modes[25,3sigma,10k]"},
+              score("high_quality", near))  # fmt: skip
+    assert titles(advise(evidence(*scores))) == expected

@@ -21,12 +21,13 @@ UNEVEN = 1.5  # factor of a class's share that is worth a word
 RARE = 0.25  # share of the share that it should have, below which a class counts as lost
 BEHIND = 0.15  # what precision or recall may lack to that of real images
 COPIES = -5.0  # memorisation z
+NEAR = 0.8  # share of samples near a mode; the authors of PacGAN reach 0.94
 KEPT = 0.5  # GEL mass ratio that contradicts a classifier which finds nothing of a class
 
 
 def advise(evidence: Evidence) -> list[Advice]:
     """Applies all rules; the most serious findings come first."""
-    rules = (_health, _classes, _quality, _diversity, _copies, _codes, _bounds)
+    rules = (_health, _modes, _classes, _quality, _diversity, _copies, _codes, _bounds)
     found = [advice for rule in rules for advice in rule(evidence)]
     order = ("serious", "notable", "good")
     found.sort(key=lambda advice: order.index(advice.level))
@@ -73,6 +74,27 @@ def _health(e: Evidence) -> list[Advice]:
         what, _, tip = text.partition(" Try: ")
         tip = f"{tip[:1].upper()}{tip[1:]}"
         found.append(Advice("notable", "a warning while training", what, tip))
+    return found
+
+
+def _modes(e: Evidence) -> list[Advice]:
+    """Counts the modes of data whose modes are known, such as mixtures of the plane."""
+    score, found = e.find("modes"), []
+    if score is None or score["value"] is None:
+        return []
+    there = int(score["name"].partition("[")[2].partition(",")[0])
+    missing = there - round(score["value"])
+    if missing:
+        level = "serious" if missing > 0.1 * there else "notable"
+        what = f"Samples reach {there - missing:,} of the data's {there:,} modes."
+        found.append(
+            Advice(level, f"{missing:,} of {there:,} modes are missing", what, _modes_tip(e))
+        )
+    near = e.value("high_quality")
+    if near is not None and near < NEAR:
+        what = f"Only {near:.0%} of the samples lie within three standard deviations of a mode."
+        tip = "Train longer, or use a wider network: it has found the modes but not their shape."
+        found.append(Advice("notable", "samples between the modes", what, tip))
     return found
 
 
