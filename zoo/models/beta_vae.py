@@ -29,6 +29,7 @@ from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import bernoulli_log_prob
+from zoo.functional.paths import line
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
@@ -202,9 +203,9 @@ class BetaVAE(L.LightningModule):
         """
         if rows < 1 or steps < 1:
             raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
-        a, b = self._prior(2 * rows, seed)[:, None].split(rows)
-        line = torch.lerp(a, b, torch.linspace(0, 1, steps)[None, :, None])
-        return self.decode(line.flatten(0, 1)).unflatten(0, (rows, steps))
+        z = self._prior(2 * rows, seed)
+        walk = line(z[:rows], z[rows:], steps)
+        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- learning
 

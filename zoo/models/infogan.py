@@ -50,6 +50,7 @@ from zoo.functional.adversarial import (
     generator_loss,
 )
 from zoo.functional.augmentation import random_affine
+from zoo.functional.paths import arc, line
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
@@ -275,16 +276,10 @@ class InfoGAN(L.LightningModule):
         if rows < 1 or steps < 1:
             raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
         z, c, u = self._latents(2 * rows, seed)
-        t = torch.linspace(0, 1, steps)[None, :, None]  # (1, S, 1)
-        arc = (
-            torch.cos(t * torch.pi / 2) * z[:rows, None]
-            + torch.sin(t * torch.pi / 2) * z[rows:, None]
-        )
-        line = (1 - t) * u[:rows, None] + t * u[rows:, None]
+        z = arc(z[:rows], z[rows:], steps).flatten(0, 1)
+        u = line(u[:rows], u[rows:], steps).flatten(0, 1)
         c = c[:rows].repeat_interleave(steps)
-        return self.decode(self._join(arc.flatten(0, 1), c, line.flatten(0, 1))).unflatten(
-            0, (rows, steps)
-        )
+        return self.decode(self._join(z, c, u)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- the two players
 

@@ -38,6 +38,7 @@ from zoo.functional.density import (
     standard_logistic_log_prob,
     standard_normal_log_prob,
 )
+from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conditioners import MLPConditioner
@@ -196,9 +197,8 @@ class NICE(L.LightningModule):
         if rows < 1 or steps < 1:
             raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
         z = self._latents(2 * rows, seed)
-        angle = torch.linspace(0, torch.pi / 2, steps)[None, :, None]  # (1, S, 1)
-        arc = angle.cos() * z[:rows, None] + angle.sin() * z[rows:, None]
-        return self.decode(arc.flatten(0, 1)).unflatten(0, (rows, steps))
+        walk = arc(z[:rows], z[rows:], steps)
+        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- training
 

@@ -38,6 +38,7 @@ from zoo.functional.likelihood import (
     gaussian_log_prob,
     logistic_bin_log_prob,
 )
+from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.iaf import InverseAutoregressiveFlow
@@ -286,9 +287,8 @@ class VAE(L.LightningModule):
             raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
         mean, std = self._prior_moments()
         a, b = ((self._prior(2 * rows, seed) - mean) / std).split(rows)
-        angle = torch.linspace(0, torch.pi / 2, steps, device=a.device)[None, :, None]  # (1, S, 1)
-        arc = torch.cos(angle) * a[:, None] + torch.sin(angle) * b[:, None]
-        return self.decode((mean + std * arc).flatten(0, 1)).unflatten(0, (rows, steps))
+        walk = mean + std * arc(a, b, steps)
+        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- the model
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.functional.adversarial import gradient_penalty, wasserstein_estimate
+from zoo.functional.paths import arc, line
 from zoo.functional.ranges import centred, to_unit
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
@@ -170,11 +171,7 @@ class WGANGP(L.LightningModule):
         if rows < 1 or steps < 1:
             raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
         z = self._latents(2 * rows, seed)
-        t = torch.linspace(0, 1, steps)[None, :, None]  # (1, S, 1)
-        here, there = 1 - t, t
-        if self.prior == "normal":
-            here, there = (t * torch.pi / 2).cos(), (t * torch.pi / 2).sin()
-        walk = here * z[:rows, None] + there * z[rows:, None]
+        walk = (arc if self.prior == "normal" else line)(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- the two players
