@@ -14,11 +14,13 @@ logit(alpha + (1 - 2 alpha) y); `log_prob` is the density of y, with all of thes
 Reference: Dinh, Sohl-Dickstein, Bengio 2017, arXiv:1605.08803.
 
 Deviations:
-- The law of the latents can be learnt (``prior: plateau``): a pixel whose level is certain is
-  uniform once dequantised, and affine couplings cannot make that out of a normal law.
+- The law of the latents can be learnt (``prior: mixture``): what a stage puts aside follows
+  mixtures of plateaus, given the map that goes on, as Glow has a normal law there
+  (arXiv:1807.03039). A dequantised pixel of a certain level is uniform, one that may or may not be
+  ink has two humps; affine couplings can make neither out of a normal law.
 - Checkerboard couplings work on 2x2 squares as channels: the same partition at half the cost.
 - Activation normalisation (arXiv:1807.03039) by default; ``norm: batch`` is the paper's.
-- Latents are standardised one by one before their law; networks know the place in the image.
+- Latents are standardised one by one before a normal law; networks know the place in the image.
 - Adam with a rate that rises for a moment and falls to zero; answers come from an exponential
   moving average of the weights. Leaner networks, without weight normalisation.
 """
@@ -38,7 +40,7 @@ from zoo.functional.density import dequantise, from_logits, quantise, to_logits
 from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
-from zoo.nets.base import NormalBase, PlateauBase
+from zoo.nets.base import MixtureLaw, NormalBase
 from zoo.nets.conditioners import ConvConditioner, MLPConditioner
 from zoo.nets.coupling import (
     ActNorm,
@@ -55,7 +57,8 @@ from zoo.training import ema_of, record, update_ema
 
 __all__ = ["RealNVP"]
 
-PRIORS = {"normal": NormalBase, "plateau": PlateauBase}
+PRIORS = ("normal", "mixture")
+COMPONENTS = 4  # of a mixture
 NORMS = {"activation": ActNorm, "batch": BatchNorm}
 
 
@@ -71,7 +74,7 @@ class RealNVP(L.LightningModule):
         couplings: Couplings of each of the two masks at each scale (3 in the paper).
         scales: Number of scales; each halves the image.
         alpha: Distance kept from 0 and 1 before the logit (0.05 in the paper).
-        prior: Law of the latents: ``normal`` as in the paper, or ``plateau``, which is learnt.
+        prior: Law of the latents: ``normal`` as in the paper, or ``mixture``, learnt (images).
         norm: Normalisation between couplings: ``activation``, or ``batch`` as in the paper.
         lr: Adam's highest rate.
         weight_decay: Decay of the networks' weights, as in AdamW.
@@ -93,7 +96,7 @@ class RealNVP(L.LightningModule):
         couplings: int = 3,
         scales: int = 2,
         alpha: float = 0.05,
-        prior: Literal["normal", "plateau"] = "normal",
+        prior: Literal["normal", "mixture"] = "normal",
         norm: Literal["activation", "batch"] = "activation",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
@@ -116,6 +119,8 @@ class RealNVP(L.LightningModule):
         for name, value, choices in (("prior", prior, PRIORS), ("norm", norm, NORMS)):
             if value not in choices:
                 raise UserError(f"unknown --model.{name} {value!r}. {did_you_mean(value, choices)}")
+        if spec.points and prior == "mixture":
+            raise UserError("--model.prior mixture is for images; points have the normal law.")
         if not spec.points and (spec.height % 2**scales or spec.width % 2**scales):
             raise UserError(
                 f"image size {spec.height}x{spec.width} cannot be halved {scales} times; choose "
@@ -126,10 +131,12 @@ class RealNVP(L.LightningModule):
         self.prefers_bf16 = not spec.points  # small networks gain nothing by it
         self.lr, self.weight_decay, self.betas = lr, weight_decay, betas
         if spec.points:
-            flow = _flat(spec, 2 * scales * couplings, width, blocks, norm)
+            flow: Layer = _flat(spec, 2 * scales * couplings, width, blocks, norm)
         else:
             flow = _multi_scale(spec, width, blocks, couplings, scales, norm)
-        self.density = _Density(flow, ActNorm(spec.size), PRIORS[prior](spec.size))
+        self.density: nn.Module = (
+            _Hierarchy(flow, width, blocks) if prior == "mixture" else _Density(flow, spec.size)  # type: ignore[arg-type]
+        )
         self.density_ema = ema_of(self.density, ema_decay)
 
     # ---------------------------------------------------------------- what a user calls
@@ -204,7 +211,7 @@ class RealNVP(L.LightningModule):
         if n < 0:
             raise UserError(f"the number of samples must not be negative, got {n}.")
         check_interval("--temperature", temperature, "[0, inf)")
-        return self.decode(temperature * self._latents(n, seed))
+        return self.decode(self._latents(n, seed, temperature))
 
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks from one sample to another, on an arc that keeps the latents' variance.
@@ -239,14 +246,12 @@ class RealNVP(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Returns AdamW, its rate rising for a fiftieth of the training, then falling to zero."""
-        few = [*self.density.standardise.parameters(), *self.density.base.parameters()]
-        groups = [
-            {"params": list(self.density.flow.parameters()), "weight_decay": self.weight_decay},
-            {"params": few, "weight_decay": 0.0},  # numbers of single latents: far to go, no noise
-        ]
-        optimizer = torch.optim.AdamW(groups, self.lr, self.betas, fused=True)
+        optimizer = torch.optim.AdamW(
+            self.density.parameters(), self.lr, self.betas, weight_decay=self.weight_decay,
+            fused=True,
+        )  # fmt: skip
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [self.lr, 5 * self.lr], pct_start=0.02, cycle_momentum=False,
+            optimizer, self.lr, pct_start=0.02, cycle_momentum=False,
             total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
         )  # fmt: skip
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -254,10 +259,10 @@ class RealNVP(L.LightningModule):
     # ---------------------------------------------------------------- pixels and latents
 
     @property
-    def _average(self) -> _Density:
+    def _average(self) -> _Density | _Hierarchy:
         return self.density_ema.module  # type: ignore[return-value]
 
-    def _log_density(self, density: _Density, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _log_density(self, density: nn.Module, y: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log p(y) and the log-determinant of the flow, each of shape (B,)."""
         x, log_slope = to_logits(y, self.alpha)
         log_prob, log_det = density(x)
@@ -267,19 +272,20 @@ class RealNVP(L.LightningModule):
         # Drawn on the CPU, so that a seed means the same noise on every device.
         return x if self.spec.points else dequantise(x, torch.rand(x.shape).to(x))
 
-    def _latents(self, n: int, seed: int | None) -> Tensor:
-        return self._average.base.draw(n, generator_for(seed))
+    def _latents(self, n: int, seed: int | None, temperature: float = 1.0) -> Tensor:
+        with answering(self):
+            return self._average.draw(n, generator_for(seed), temperature)
 
 
 class _Density(nn.Module):
-    """The flow, the standardisation of every latent, and the latents' law.
+    """The flow, the standardisation of every latent, and their normal law.
 
     Shape: (B, C, H, W) -> log p and the log-determinant, each of shape (B,).
     """
 
-    def __init__(self, flow: Layer, standardise: ActNorm, base: NormalBase | PlateauBase) -> None:
+    def __init__(self, flow: Layer, size: int) -> None:
         super().__init__()
-        self.flow, self.standardise, self.base = flow, standardise, base
+        self.flow, self.standardise, self.base = flow, ActNorm(size), NormalBase(size)
 
     def latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z, log_det = self.flow(x)
@@ -293,6 +299,46 @@ class _Density(nn.Module):
         z, log_det = self.latents(x)
         return self.base.log_prob(z) + log_det, log_det
 
+    def draw(self, n: int, generator: torch.Generator | None, temperature: float) -> Tensor:
+        return temperature * self.base.draw(n, generator)
+
+
+class _Hierarchy(nn.Module):
+    """The flow, and for each stage the learnt law of what it puts aside, given what goes on.
+
+    Shape: (B, C, H, W) -> log p and the log-determinant, each of shape (B,).
+    """
+
+    def __init__(self, flow: MultiScale, width: int, blocks: int) -> None:
+        super().__init__()
+        self.flow = flow
+        *halves, last = flow.part_shapes
+        self.laws = nn.ModuleList(
+            MixtureLaw(channels, context, height, columns, width, blocks, COMPONENTS)
+            for (channels, height, columns), context in [*((h, h[0]) for h in halves), (last, 0)]
+        )
+
+    def latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.flow(x)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        return self.flow.inverse(z)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        parts, onward, log_det = self.flow.split(x)
+        each = [law.log_prob(*pair) for law, *pair in zip(self.laws, parts, onward, strict=True)]  # type: ignore[operator]
+        return torch.stack(each).sum(dim=0) + log_det, log_det
+
+    def draw(self, n: int, generator: torch.Generator | None, temperature: float) -> Tensor:
+        drawn: dict[int, Tensor] = {}
+
+        def part(i: int, onward: Tensor | None) -> Tensor:
+            drawn[i] = self.laws[i].draw(n, onward, generator, temperature)  # type: ignore[operator]
+            return drawn[i]
+
+        self.flow.join(part)
+        return torch.cat([drawn[i].flatten(1) for i in range(len(self.laws))], dim=1)
+
 
 def _flat(spec: ImageSpec, count: int, hidden: int, layers: int, norm: str) -> Layer:
     """Couplings of vectors, for points of the plane."""
@@ -305,7 +351,7 @@ def _flat(spec: ImageSpec, count: int, hidden: int, layers: int, norm: str) -> L
 
 def _multi_scale(
     spec: ImageSpec, width: int, blocks: int, couplings: int, scales: int, norm: str
-) -> Layer:
+) -> MultiScale:
     """Stages of squeezing, checkerboard couplings and channel couplings."""
     channels, height, columns = spec.shape
     stages, shapes = [], []

@@ -76,7 +76,9 @@ class ConvConditioner(nn.Module):
         h = h + self.place.to(h.dtype)
         for block in self.blocks:
             h = h + block(h)
-        return self.last(h)
+        # In full precision: a shift rounded to bfloat16 is off by a good part of a grey level.
+        with torch.autocast(h.device.type, enabled=False):
+            return self.last(h.to(self.place.dtype))
 
 
 def _zero(layer: nn.Module) -> nn.Module:

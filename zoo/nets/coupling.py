@@ -337,29 +337,48 @@ class MultiScale(Layer):
     def __init__(self, stages: Sequence[Layer], shapes: Sequence[tuple[int, int, int]]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
-        self.shapes = tuple(shapes)
+        halves = [(channels // 2, *sides) for channels, *sides in shapes[:-1]]
+        self.part_shapes = [*halves, tuple(shapes[-1])]
 
-    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the latent vector and the stages' log-determinants together."""
-        total, done = x.new_zeros(len(x)), []
+    def split(self, x: Tensor) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
+        """Passes the stages and takes each one's half.
+
+        Returns:
+            What is done after each stage, maps from fine to coarse; beside each the map that went
+            on to the next stage, None after the last; and the log-determinant, shape (B,).
+        """
+        total, parts, onward = x.new_zeros(len(x)), [], []
         for stage in self.stages[:-1]:
             x, log_det = stage(x)
             total = total + log_det
             x, part = x.chunk(2, dim=1)
-            done.append(part.flatten(1))
+            parts.append(part)
+            onward.append(x)
         x, log_det = self.stages[-1](x)
-        return torch.cat([*done, x.flatten(1)], dim=1), total + log_det
+        return [*parts, x], [*onward, None], total + log_det
+
+    def join(self, part: Callable[[int, Tensor | None], Tensor]) -> Tensor:
+        """Undoes `split`, from coarse to fine.
+
+        Args:
+            part: Gives what was done after a stage, by the stage's number and the map that had
+                gone on to the next one.
+        """
+        last = len(self.stages) - 1
+        x = self.stages[last].inverse(part(last, None))  # type: ignore[operator]
+        for i in reversed(range(last)):
+            x = self.stages[i].inverse(torch.cat([x, part(i, x)], dim=1))  # type: ignore[operator]
+        return x
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the latent vector and the stages' log-determinants together."""
+        parts, _, log_det = self.split(x)
+        return torch.cat([part.flatten(1) for part in parts], dim=1), log_det
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Puts the parts together again, from coarse to fine."""
-        sizes = [math.prod(shape) // 2 for shape in self.shapes[:-1]]
-        *done, rest = y.split([*sizes, y.shape[1] - sum(sizes)], dim=1)
-        x = self.stages[-1].inverse(rest.unflatten(1, self.shapes[-1]))  # type: ignore[operator]
-        for i in range(len(done) - 1, -1, -1):
-            channels, height, width = self.shapes[i]
-            part = done[i].unflatten(1, (channels // 2, height, width))
-            x = self.stages[i].inverse(torch.cat([x, part], dim=1))  # type: ignore[operator]
-        return x
+        """Puts the parts together again."""
+        parts = y.split([math.prod(shape) for shape in self.part_shapes], dim=1)
+        return self.join(lambda i, _: parts[i].unflatten(1, self.part_shapes[i]))
 
 
 # ---------------------------------------------------------------- shapes
