@@ -9,7 +9,7 @@ import pytest
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 FLOORS = [
     {"errors", "functional"},
-    {"arguments", "files", "knobs", "processes", "registry"},
+    {"arguments", "files", "knobs", "paper", "processes", "registry"},
     {
         "contracts", "data", "inference", "metrics", "nets", "pictures", "precision", "priors",
         "progress", "training",
