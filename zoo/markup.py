@@ -185,12 +185,12 @@ def score_table(
     for score in scores:
         short, _, protocol = score["name"].partition("[")
         value = score["value"]
-        shown = score["details"].get("status", "none") if value is None else f"{value:.4g}"
+        shown = score.get("details", {}).get("status", "none") if value is None else f"{value:.4g}"
         row = [
             f"{text(short.replace('_', ' '))}<code>{text(protocol.rstrip(']'))}</code>",
             text(shown),
-            text(score["unit"] or "-"),
-            text(score["better"] or "-"),
+            text(score.get("unit") or "-"),
+            text(score.get("better") or "-"),
             f'<span class="meaning">{text(meaning(score["name"]))}</span>',
         ]
         if compare is not None:
