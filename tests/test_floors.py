@@ -9,18 +9,18 @@ import pytest
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 FLOORS = [
     {"errors", "functional"},
-    {"arguments", "files", "knobs", "processes", "registry"},
+    {"arguments", "files", "knobs", "meanings", "paper", "processes", "registry"},
     {
-        "contracts", "data", "inference", "metrics", "nets", "pictures", "precision", "priors",
-        "progress", "training",
+        "contracts", "data", "inference", "markup", "metrics", "nets", "pictures", "precision",
+        "priors", "progress", "training",
     },
     {"models"},
     {"recipe", "evaluation", "logs", "runs"},
     {"callbacks", "shelf", "usage"},
-    {"engine", "judge"},
+    {"engine", "exhibition", "judge"},
     {"diagnosis", "judging"},
     {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare",
-     "faults"},
+     "faults", "gallery"},
     {"__main__"},
 ]  # fmt: skip
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from zoo.errors import UserError
-from zoo.pictures import SMALLEST_SIDE, grid, save_png, scatter
+from zoo.pictures import SMALLEST_SIDE, grid, save_png, scatter, tiles
 
 
 def test_images_lie_row_by_row_with_gaps_of_grey():
@@ -86,3 +86,20 @@ def test_images_of_one_pixel_with_two_channels_are_points():
     points = torch.rand(50, 2)
     assert torch.equal(grid(points[:, :, None, None]), scatter(points))
     assert torch.equal(grid(points.view(5, 10, 2, 1, 1)), scatter(points))
+
+
+@pytest.mark.parametrize(("count", "channels", "height", "width"),
+                         [(64, 1, 28, 28), (5, 3, 8, 8), (3, 1, 64, 48)])  # fmt: skip
+def test_a_sheet_is_cut_into_the_images_that_it_was_made_of(count, channels, height, width):
+    images = torch.rand(count, channels, height, width)
+    cut = tiles(grid(images), height, width)
+    zoom = cut.shape[-1] // width
+    torch.testing.assert_close(cut[:count, :channels, ::zoom, ::zoom], images)
+    assert (cut[count:] == 0.5).all()
+
+
+def test_another_picture_is_no_sheet():
+    with pytest.raises(UserError, match="is no sheet of images of 28x28"):
+        tiles(torch.zeros(3, 118, 119), 28, 28)
+    with pytest.raises(UserError, match="is no sheet"):
+        tiles(torch.zeros(3, 1, 1), 28, 28)

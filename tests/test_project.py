@@ -9,7 +9,9 @@ import yaml
 
 import zoo
 from zoo.__main__ import VERBS
-from zoo.faults import markdown
+from zoo.exhibition import contents, exhibits, markdown, with_table, written_contents
+from zoo.faults import markdown as faults_markdown
+from zoo.meanings import meaning
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (ROOT / "pyproject.toml").read_text()
@@ -51,7 +53,7 @@ def test_the_table_of_faults_is_the_commands_own():
     command = "<!-- python -m zoo.faults --table checkpoints/features_mnist/faults.json -->\n"
     _, _, rest = (ROOT / "README.md").read_text().partition(command)
     shown, end, _ = rest.partition("<!-- end of table -->")
-    assert end and shown.strip() == markdown(report)
+    assert end and shown.strip() == faults_markdown(report)
     card = json.loads((file.parent / "card.json").read_text())
     assert report["features"]["sha256"] == card["weights"]["sha256"]  # else it is out of date
 
@@ -64,3 +66,35 @@ def test_kernel_gel_names_exactly_what_was_planted():
     assert named["dropped"] == {**nothing, "dropped": [3, 7]}
     assert named["rare"] == {**nothing, "rare": [1]}
     assert named["collapsed"] == {**nothing, "collapsed": [5]}
+
+
+# After a model was published, python -m zoo.gallery --readme README.md turns these green again.
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return exhibits(ROOT / "checkpoints")
+
+
+def test_the_table_of_models_is_the_commands_own(shown):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(readme, markdown(shown), "README.md") == readme
+
+
+def test_the_wall_shows_the_models_of_the_shelf(shown):
+    wall = ROOT / "checkpoints" / "wall.png"
+    assert written_contents(wall) == contents(shown)
+    assert wall.stat().st_size < 1_500_000
+    assert "](checkpoints/wall.png)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_papers_figure_is_a_score_of_the_card(shown):
+    for exhibit in shown:
+        assert exhibit.recipe is not None, f"{exhibit.name} has no recipe"
+        if exhibit.paper is not None:
+            assert exhibit.comparison, f"{exhibit.name} has no score {exhibit.paper.figure}"
+
+
+def test_every_score_on_the_shelf_has_a_meaning(shown):
+    names = {score["name"] for exhibit in shown for score in exhibit.scores}
+    assert names and all(meaning(name) for name in names)

@@ -20,6 +20,7 @@ VERBS = {
     "compare": "score several models side by side",
     "faults": "plant known faults in real images and show which score sees which",
     "verify": "re-run a card's evaluation and compare",
+    "gallery": "build a site of all published models, and the README's table and picture",
     "publish": "put a run's model on the shelf",
 }
 

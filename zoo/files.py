@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,14 @@ from typing import Any
 
 from zoo.errors import UserError
 
-__all__ = ["json_text", "replacing", "sweep", "write_json", "write_text"]
+__all__ = [
+    "json_text",
+    "replacing",
+    "replacing_folder",
+    "sweep",
+    "write_json",
+    "write_text",
+]
 
 TEMPORARY = re.compile(r"\.[^.]+-[a-z0-9_]{8}\.\w+$")  # what `replacing` calls its files
 
@@ -56,6 +64,41 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`; on success it takes the name and place of `path`.
+
+    Whoever looks finds the old folder, the new one or, between two renamings, none, but never a
+    mixture. On failure the temporary folder is removed and `path` stays as it was.
+
+    Raises:
+        UserError: if there is no room, or `path` cannot be written.
+    """
+    target, temporary, old = path.resolve(), None, None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)
+        if target.exists():
+            if not target.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            target.rename(old)
+        temporary.rename(target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write {path}: {reason}. Nothing was changed.") from error
+    finally:
+        if old is not None and not target.exists():  # stopped between the two renamings
+            old.rename(target)
+        for folder in (temporary, old):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:

@@ -105,6 +105,8 @@ class Fit(LightningCLI):
         }
         for name, (kind, default) in options.items():
             parser.add_argument(f"--{name}", type=kind, default=default, help=OPTIONS[name])
+        # Known, so that a recipe may state it; a training makes no use of it.
+        parser.add_argument("--paper", type=dict[str, Any] | None, default=None)
 
     def before_instantiate_classes(self) -> None:
         """Checks numbers that Lightning would only stumble over later."""

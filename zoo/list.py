@@ -13,6 +13,7 @@ from zoo.arguments import Parser
 from zoo.contracts import capabilities
 from zoo.data import DATASETS
 from zoo.errors import UserError, exit_on_user_error
+from zoo.exhibition import exhibits, markdown
 from zoo.models import MODELS
 from zoo.recipe import class_name, read_recipe, recipe_folder
 from zoo.shelf import available, read_card
@@ -90,10 +91,18 @@ def run() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
+    parser = Parser("zoo.list", __doc__)
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="only print the published models, with the papers' figures, as a table for a document",
+    )
 
     def read_and_run() -> None:
-        Parser("zoo.list", __doc__).read(arguments)
-        run()
+        if parser.read(arguments).markdown:
+            print(markdown(exhibits()))
+        else:
+            run()
 
     return exit_on_user_error("zoo.list", read_and_run)
 

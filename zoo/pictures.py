@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.files import replacing
 
-__all__ = ["SMALLEST_SIDE", "grid", "save_png", "scatter"]
+__all__ = ["SMALLEST_SIDE", "grid", "save_png", "scatter", "tiles"]
 
 SMALLEST_SIDE = 56  # smaller images are enlarged by whole factors, so that a person can see them
 PLANE_SIDE = 512  # pixels of a picture of the unit square
@@ -49,7 +49,7 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     images = images.detach().float().cpu().clamp(0, 1)
     images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-    zoom = max(1, round(SMALLEST_SIDE / images.shape[-1]))
+    zoom = _zoom(images.shape[-1])
     images = images.repeat_interleave(zoom, dim=-2).repeat_interleave(zoom, dim=-1)
     missing = -len(images) % columns
     ground = torch.full((1, *images.shape[1:]), 0.5)
@@ -57,6 +57,40 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     images = torch.nn.functional.pad(images, (0, gap, 0, gap), value=0.5)
     sheet = rearrange(images, "(r s) c h w -> c (r h) (s w)", s=columns)
     return torch.nn.functional.pad(sheet, (gap, 0, gap, 0), value=0.5)
+
+
+def _zoom(width: int) -> int:
+    return max(1, round(SMALLEST_SIDE / width))
+
+
+def tiles(sheet: Tensor, height: int, width: int, gap: int = 2) -> Tensor:
+    """Cuts a sheet of `grid` into its images again, enlarged as they are there.
+
+    Args:
+        sheet: One colour image, shape (3, H', W').
+        height: Height of the images that it was made of.
+        width: Their width.
+        gap: Pixels between them.
+
+    Returns:
+        Shape (N, 3, H, W) in the order of the sheet, with empty places at its end, if it has any.
+
+    Raises:
+        UserError: if such images cannot make such a sheet.
+
+    Example:
+        >>> tiles(grid(torch.zeros(4, 1, 28, 28)), 28, 28).shape
+        torch.Size([4, 3, 56, 56])
+    """
+    tall, wide = height * _zoom(width) + gap, width * _zoom(width) + gap
+    inside = sheet[:, gap:, gap:]
+    if 0 in inside.shape or inside.shape[1] % tall or inside.shape[2] % wide:
+        raise UserError(
+            f"a picture of {sheet.shape[2]}x{sheet.shape[1]} pixels is no sheet of images of "
+            f"{width}x{height}."
+        )
+    cut = rearrange(inside, "c (r h) (s w) -> (r s) c h w", h=tall, w=wide)
+    return cut[:, :, : tall - gap, : wide - gap]
 
 
 def scatter(points: Tensor, side: int = PLANE_SIDE) -> Tensor:

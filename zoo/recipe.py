@@ -20,6 +20,7 @@ import yaml
 from zoo.data import DATASETS
 from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.models import MODELS
+from zoo.paper import read_paper
 
 __all__ = [
     "RUN_OPTIONS",
@@ -40,6 +41,7 @@ RUN_OPTIONS = (
     "run_root", "save_every", "wandb",
 )  # fmt: skip
 SECTIONS = ("seed_everything", "trainer", "model", "data", *RUN_OPTIONS)
+FACTS = ("paper",)  # what a recipe states and no command line overrides
 TRUSTED = (
     "zoo",
     "lightning.pytorch",
@@ -217,8 +219,9 @@ def check_recipe(recipe: dict[str, Any], where: str = "recipe") -> None:
         UserError: on the first unknown key, model, data set or argument, or a foreign class.
     """
     for key in recipe:
-        if key not in SECTIONS:
-            raise UserError(f"{where}: unknown key {key!r}. {did_you_mean(str(key), SECTIONS)}")
+        if key not in (*SECTIONS, *FACTS):
+            near = did_you_mean(str(key), (*SECTIONS, *FACTS))
+            raise UserError(f"{where}: unknown key {key!r}. {near}")
     for kind, registry in REGISTRIES.items():
         if kind not in recipe:
             choices = did_you_mean("", registry)
@@ -227,6 +230,8 @@ def check_recipe(recipe: dict[str, Any], where: str = "recipe") -> None:
     _check_trainer(recipe.get("trainer") or {}, where)
     if "seed_everything" in recipe:
         _check_seed(recipe["seed_everything"], f"{where}: seed_everything")
+    if recipe.get("paper") is not None:  # null in the record of a run whose recipe has none
+        read_paper(recipe["paper"], where)
 
 
 def _check_seed(seed: Any, where: str) -> None:

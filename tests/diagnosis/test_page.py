@@ -9,10 +9,10 @@ import torch
 from zoo.data import DATASETS
 from zoo.diagnosis import open_case, page
 from zoo.diagnosis.curves import curve_svg, read_curves
-from zoo.diagnosis.html import bar, figure, png, section, table
-from zoo.diagnosis.meanings import MEANINGS, meaning
 from zoo.evaluation import Task, evaluate
 from zoo.judge import Subject, features_for
+from zoo.markup import bar, figure, png, section, table
+from zoo.meanings import MEANINGS, meaning
 
 VOID = {"meta", "img", "br", "link", "hr", "circle", "polyline"}
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.diagnosis.html import text
+from zoo.markup import text
 
 __all__ = ["Curve", "curve_svg", "read_curves"]
 

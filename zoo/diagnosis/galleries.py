@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from zoo.diagnosis.case import Case
-from zoo.diagnosis.html import figure, section, text
 from zoo.functional.gel_metrics import extreme_samples
+from zoo.markup import figure, section, text
 from zoo.pictures import grid
 
 __all__ = ["neighbours", "spurious", "uncovered"]

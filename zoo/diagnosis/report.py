@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 
 from zoo.contracts import Interpolates, Reconstructs, Samples, Traverses
@@ -10,9 +13,8 @@ from zoo.diagnosis.case import Case
 from zoo.diagnosis.curves import curve_svg, read_curves
 from zoo.diagnosis.evidence import upper
 from zoo.diagnosis.galleries import neighbours, spurious, uncovered
-from zoo.diagnosis.html import bar, document, figure, prose, section, table, text
-from zoo.diagnosis.meanings import meaning
 from zoo.evaluation.samples import DROPPED
+from zoo.markup import bar, document, figure, prose, score_table, section, table, text
 from zoo.pictures import grid
 
 __all__ = ["page"]
@@ -95,32 +97,19 @@ def _samples(case: Case) -> str:
 def _scores(case: Case) -> str:
     if not case.scores:
         return ""
-    head, rows = ["Score", "Value", "Unit", "Better", "What it means"], []
-    if case.reference:
-        head.insert(2, "Real images")
-    for score in case.scores:
-        short, _, protocol = score["name"].partition("[")
-        value = score["value"]
-        shown = score["details"].get("status", "none") if value is None else f"{value:.4g}"
-        row = [
-            f"{text(short.replace('_', ' '))}<code>{text(protocol.rstrip(']'))}</code>",
-            text(shown),
-            text(score["unit"] or "-"),
-            text(score["better"] or "-"),
-            f'<span class="meaning">{text(meaning(score["name"]))}</span>',
-        ]
-        if case.reference:
-            best = case.reference.get(short)
-            row.insert(2, "" if best is None else f"{best:.4g}")
-        rows.append(row)
     about = (
         "<p>“Real images” is what as many training images score in the place of the samples: "
         "the figure to hope for, since few images give no perfect score even if all is well.</p>"
         if case.reference
         else ""
     )
-    numbers = (1, 2) if case.reference else (1,)
-    return section("Scores", about, table(head, rows, kind="scores", numbers=numbers))
+    compare = partial(_of_real_images, case) if case.reference else None
+    return section("Scores", about, score_table(case.scores, "Real images", compare))
+
+
+def _of_real_images(case: Case, score: dict[str, Any]) -> str:
+    value = case.reference.get(score["name"].partition("[")[0])
+    return "" if value is None else f"{value:.4g}"
 
 
 # ---------------------------------------------------------------- classes

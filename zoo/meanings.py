@@ -8,6 +8,13 @@ MEANINGS = {
     "error": "Share of images that the classifier names wrongly.",
     "code_error": "Share of images whose inferred code is the wrong class, after giving each code "
     "the class that fits best. The model itself never saw a label.",
+    "kmeans_error": "Share of images in the wrong cluster, when k-means sorts the latents and each "
+    "cluster gets the class that fits best.",
+    "mig": "How much more one unit of the code tells about a factor than the next best unit: "
+    "0 nothing, 1 all.",
+    "factor_vae_score": "How often the unit that varies least says which factor was held fixed.",
+    "beta_vae_score": "How often a linear rule on differences of codes names the factor that two "
+    "images share.",
     "nmi": "How much the inferred codes and the true classes tell about each other: 0 nothing, "
     "1 everything.",
     "ari": "How often code and class agree on which images belong together: 0 as by chance, "
@@ -17,6 +24,14 @@ MEANINGS = {
     "to [0, 1].",
     "bpd": "Surprise at an unseen image per number in it, in bits; 8 is pure noise.",
     "elbo": "A lower bound on the log-probability of an unseen image, from one latent sample.",
+    "anomaly_auroc": "How often an image is more likely than another one upside down: .5 as by "
+    "chance, 1 always.",
+    "captions_shown": "Share of images that show everything that their caption says, to the eyes "
+    "of the attribute classifier.",
+    "fid_at_prior": "The Frechet distance of images from latents as in training.",
+    "fid_at_midpoint": "The same, from latents halfway between two draws.",
+    "fid_at_line": "The same, from latents on lines through the origin.",
+    "fid_rise_at_midpoint": "By which share the distance grows from draws to their midpoints.",
     "fid": "Distance between the clouds of generated and of real features, as Gaussians: 0 if "
     "mean and spread agree.",
     "kid": "The same question without assuming a shape of the clouds; about 0 for a perfect model.",

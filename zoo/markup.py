@@ -8,15 +8,28 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import torch
 from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["bar", "document", "figure", "png", "prose", "section", "table", "text"]
+from zoo.meanings import meaning
+
+__all__ = [
+    "bar",
+    "document",
+    "figure",
+    "png",
+    "prose",
+    "score_table",
+    "section",
+    "table",
+    "text",
+]
 
 OPTION = re.compile(r"--\w[\w.]*")
 
@@ -104,12 +117,19 @@ def prose(value: object) -> str:
     return OPTION.sub(lambda option: f"<code>{option[0]}</code>", escape(str(value)))
 
 
-def document(title: str, body: str) -> str:
-    """Wraps a body into a whole page."""
+def document(title: str, body: str, style: str = "", head: str = "") -> str:
+    """Wraps a body into a whole page.
+
+    Args:
+        title: Plain text.
+        body: Markup.
+        style: Further rules of style.
+        head: Further markup of the head.
+    """
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{text(title)}</title>\n{head}<style>{STYLE}{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -145,6 +165,39 @@ def table(
         lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
     inside = f"<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody>"
     return f'<div class="box" tabindex="0"><table class="{text(kind)}">{inside}</table></div>'
+
+
+def score_table(
+    scores: Sequence[dict[str, Any]],
+    beside: str = "",
+    compare: Callable[[dict[str, Any]], str] | None = None,
+) -> str:
+    """Lays scores out: name and protocol, value, unit, direction, and what they mean.
+
+    Args:
+        scores: As in a card.
+        beside: Title of a column of values to compare with; empty for none.
+        compare: Gives such a value to a score, as plain text.
+    """
+    head, rows = ["Score", "Value", "Unit", "Better", "What it means"], []
+    if compare is not None:
+        head.insert(2, beside)
+    for score in scores:
+        short, _, protocol = score["name"].partition("[")
+        value = score["value"]
+        shown = score.get("details", {}).get("status", "none") if value is None else f"{value:.4g}"
+        row = [
+            f"{text(short.replace('_', ' '))}<code>{text(protocol.rstrip(']'))}</code>",
+            text(shown),
+            text(score.get("unit") or "-"),
+            text(score.get("better") or "-"),
+            f'<span class="meaning">{text(meaning(score["name"]))}</span>',
+        ]
+        if compare is not None:
+            row.insert(2, text(compare(score)))
+        rows.append(row)
+    numbers = (1,) if compare is None else (1, 2)
+    return table(head, rows, kind="scores", numbers=numbers)
 
 
 def png(image: Tensor) -> tuple[str, int, int]:

@@ -1,0 +1,66 @@
+"""Shows the shelf: ``python -m zoo.gallery`` builds a site of all published models."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo.arguments import Parser
+from zoo.errors import UserError, exit_on_user_error
+from zoo.exhibition import build_site, exhibits, markdown, save_wall, with_table
+from zoo.files import write_text
+from zoo.progress import bar
+from zoo.shelf import shelf_folder
+
+__all__ = ["WALL", "main"]
+
+WALL = "wall.png"  # on the shelf
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = Parser(
+        "zoo.gallery",
+        "Builds a static site of all published models; it needs no network to be looked at.",
+        epilog="After publishing: python -m zoo.gallery --readme README.md",
+    )
+    parser.add_argument("--out", type=Path, help="folder of the site (default gallery)")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        metavar="FILE",
+        help="instead: bring the table of models in this file, and the shelf's wall of pictures, "
+        "up to date; with --out, do both",
+    )
+
+    def run() -> None:
+        options = parser.read(arguments)
+        shown = exhibits()
+        if not shown:
+            raise UserError(f"there is no model on the shelf {shelf_folder()}.")
+        if options.readme is not None:
+            _update(options.readme)
+        if options.out is not None or options.readme is None:
+            out = options.out or Path("gallery")
+            build_site(shown, out, bar)
+            print(out / "index.html")
+
+    def _update(readme: Path) -> None:
+        try:
+            document = readme.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise UserError(f"--readme {readme} cannot be read: {reason}.") from None
+        shown = exhibits()
+        renewed = with_table(document, markdown(shown), str(readme))
+        save_wall(shown, shelf_folder() / WALL)
+        write_text(readme, renewed)
+        print(shelf_folder() / WALL)
+        print(readme)
+
+    return exit_on_user_error("zoo.gallery", run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
