@@ -9,13 +9,17 @@ import pytest
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 FLOORS = [
     {"errors", "functional"},
-    {"arguments", "files", "knobs", "processes", "registry"},
+    {"arguments", "files", "knobs", "modelcard", "processes", "registry"},
     {
         "contracts", "data", "inference", "metrics", "nets", "pictures", "precision", "priors",
         "progress", "training",
     },
     {"models"},
     {"recipe", "evaluation", "logs", "runs"},
+    {"entry"},
+    {"trained", "web"},
+    {"hub"},
+    {"places"},
     {"callbacks", "shelf", "usage"},
     {"engine", "judge"},
     {"diagnosis", "judging"},

@@ -17,11 +17,13 @@ from torch import Tensor
 
 from zoo.arguments import Parser
 from zoo.contracts import Samples
+from zoo.entry import split_pin
 from zoo.errors import UserError, exit_on_user_error
 from zoo.files import replacing, write_json
 from zoo.judge import Subject, data_for, features_for, find_subject, judge, task_for
 from zoo.judging import add_judging_options, shown
 from zoo.pictures import grid
+from zoo.places import is_address
 
 __all__ = ["best_of", "compare", "comparison_table", "labelled_rows", "main", "short_names"]
 
@@ -40,7 +42,8 @@ def short_names(names: Sequence[str]) -> list[str]:
         >>> short_names(["infogan_mnist", "runs/vae/monday", "runs/vae/tuesday"])
         ['infogan_mnist', 'vae/monday', 'vae/tuesday']
     """
-    parts = [Path(name).parts or (name,) for name in names]
+    plain = [split_pin(name)[0] if is_address(name) else name for name in names]
+    parts = [Path(name).parts or (name,) for name in plain]
     for length in range(2, max(2, *map(len, parts)) + 1):
         short = ["/".join(part[-length:]) for part in parts]
         if len(set(short)) == len(short):

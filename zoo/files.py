@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from typing import Any
 
 from zoo.errors import UserError
 
-__all__ = ["json_text", "replacing", "sweep", "write_json", "write_text"]
+__all__ = ["json_text", "replacing", "sha256", "sweep", "write_json", "write_text"]
 
 TEMPORARY = re.compile(r"\.[^.]+-[a-z0-9_]{8}\.\w+$")  # what `replacing` calls its files
 
@@ -86,3 +87,12 @@ def write_json(path: Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """Returns the text that `write_json` writes."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()
