@@ -25,6 +25,7 @@ FLOORS = [
     {"diagnosis", "judging"},
     {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare",
      "faults"},
+    {"tour"},
     {"__main__"},
 ]  # fmt: skip
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}

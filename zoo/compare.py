@@ -25,7 +25,15 @@ from zoo.judging import add_judging_options, shown
 from zoo.pictures import grid
 from zoo.places import is_address
 
-__all__ = ["best_of", "compare", "comparison_table", "labelled_rows", "main", "short_names"]
+__all__ = [
+    "best_of",
+    "compare",
+    "comparison_table",
+    "labelled_rows",
+    "main",
+    "save_samples",
+    "short_names",
+]
 
 SEED = 0
 COLUMNS = 12  # samples of each model in the picture
@@ -170,6 +178,19 @@ def labelled_rows(rows: Mapping[str, Tensor]) -> Image.Image:
     return sheet
 
 
+def save_samples(subjects: Mapping[str, Subject], path: Path) -> bool:
+    """Writes a picture with a row of samples of each model that draws; says whether any does."""
+    rows = {
+        name: subject.model.sample(COLUMNS, seed=SEED)
+        for name, subject in subjects.items()
+        if isinstance(subject.model, Samples)
+    }
+    if rows:
+        with replacing(path) as temporary:
+            labelled_rows(rows).save(temporary, format="PNG")
+    return bool(rows)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = Parser(
@@ -197,14 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_json(options.json, reports)
         data = next(iter(reports.values()))["data"]["name"]
         Console().print(comparison_table(f"on {data}, best marked *", reports))
-        rows = {
-            name: subject.model.sample(COLUMNS, seed=SEED)
-            for name, subject in subjects.items()
-            if isinstance(subject.model, Samples)
-        }
-        if rows:
-            with replacing(options.out) as temporary:
-                labelled_rows(rows).save(temporary, format="PNG")
+        if save_samples(subjects, options.out):
             Console().print(escape(str(options.out)), highlight=False, soft_wrap=True)
 
     return exit_on_user_error("zoo.compare", run)

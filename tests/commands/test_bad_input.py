@@ -435,6 +435,13 @@ CASES = {
     "evaluating nothing": Case("evaluate", "", "required"),
     "evaluating an unknown model": Case("evaluate", "smal", "Did you mean small?"),
     "evaluating by an unknown protocol": Case("evaluate", "small --protocol quik", "quik"),
+    "a tour of no recipe": Case("tour", "--only infogan_digit --out {here}/tour", "Did you mean"),
+    "a tour of a feature network": Case(
+        "tour", "--only features_digits --out {here}/tour", "is no recipe of the tour"
+    ),
+    "a tour of no epochs": Case("tour", "--epochs 0 --out {here}/tour", "--epochs must be at least"),
+    "a tour into a file": Case("tour", "--out {here}/small.yaml", "--out must be a folder"),
+    "a tour with an argument": Case("tour", "made_digits", "unexpected argument"),
     "verifying nothing": Case("verify", "", "which model?"),
     "verifying what has no figures": Case("verify", "small", "has no evaluation"),
 }  # fmt: skip
