@@ -439,7 +439,7 @@ CASES = {
     "a tour of a feature network": Case(
         "tour", "--only features_digits --out {here}/tour", "is no recipe of the tour"
     ),
-    "a tour of no epochs": Case("tour", "--epochs 0 --out {here}/tour", "--epochs must be at least"),
+    "a tour of no epochs": Case("tour", "--epochs 0 --out {here}/t", "--epochs must be at least"),
     "a tour into a file": Case("tour", "--out {here}/small.yaml", "--out must be a folder"),
     "a tour with an argument": Case("tour", "made_digits", "unexpected argument"),
     "verifying nothing": Case("verify", "", "which model?"),
