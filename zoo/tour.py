@@ -7,30 +7,34 @@ import math
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from zoo import fit
 from zoo.arguments import Parser
 from zoo.callbacks import Stopped
-from zoo.compare import compare, comparison_table, save_samples
+from zoo.compare import best_of, compare, save_samples
 from zoo.contracts import capabilities
 from zoo.errors import UserError, check_interval, did_you_mean, exit_on_user_error
 from zoo.files import write_json
 from zoo.judge import Subject, data_for, find_subject
+from zoo.judging import shown
 from zoo.models import MODELS
 from zoo.recipe import class_name, read_recipe, recipe_folder
 from zoo.runs import RunFolder
 
-__all__ = ["begun_run", "main", "stated_seconds", "stations"]
+__all__ = ["begun_run", "main", "overview", "stated_seconds", "stations"]
 
 DURATION = re.compile(r"\b(half a|a|one|two|\d+) minutes?\b")
 MINUTES = {"half a": 0.5, "a": 1.0, "one": 1.0, "two": 2.0}
+SHARED = ("fid", "precision", "recall", "coverage")
 ABOUT = """Trains the small recipe of every family on the embedded digits, one after another, and
-compares them on one table and one picture. What is finished is kept, and what was stopped goes on,
+compares them in one table and one picture. What is finished is kept, and what was stopped goes on,
 when the same command is given again. No download, no account."""
 
 
@@ -110,24 +114,54 @@ def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> di
 
 
 def report(subjects: Mapping[str, Subject], root: Path) -> None:
-    """Scores all models, prints a table for each kind of images, and writes picture and JSON.
-
-    Grey images and bits are different data, and so are the scores on them.
-    """
-    groups: dict[str, dict[str, Subject]] = {}
+    """Scores all models, prints a line for each, and writes a picture and a JSON of all scores."""
+    groups: dict[bool, dict[str, Subject]] = {}  # grey images and bits are different data
     for name, subject in subjects.items():
         bits = data_for(subject, None, None).binarize != "none"
-        groups.setdefault("bits" if bits else "grey images", {})[name] = subject
-    console, reports = Console(), {}
-    for kind, members in sorted(groups.items(), reverse=True):
-        scored = compare(members, "quick")
-        console.print(comparison_table(f"digits, {kind}, best marked *", scored))
-        console.print()
-        reports.update(scored)
+        groups.setdefault(bits, {})[name] = subject
+    reports = {n: r for members in groups.values() for n, r in compare(members, "quick").items()}
     write_json(root / "tour.json", reports)
+    console = Console()
+    for table in overview(reports):
+        console.print(table)
+        console.print()
     save_samples(subjects, root / "tour.png")
     for file in ("tour.json", "tour.png"):
         console.print(escape(str(root / file)), highlight=False, soft_wrap=True)
+
+
+def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+    """Lays reports out with a line for each model: the scores that all share, and one of its own.
+
+    Only scores of the same protocol stand in one table.
+    """
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for model, report in reports.items():
+        scores = {score["name"]: score for score in report["scores"]}
+        protocol = next((name[len("fid") :] for name in scores if name.startswith("fid[")), "")
+        groups.setdefault(protocol, {})[model] = scores
+    for protocol, members in groups.items():
+        title = f"scores of samples {protocol}, best marked *"
+        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+        table.add_column("model", no_wrap=True)
+        columns = {score: f"{score}{protocol}" for score in SHARED}
+        best = {}
+        for score, name in columns.items():
+            table.add_column(score, justify="right", no_wrap=True)
+            values = {m: scores[name]["value"] for m, scores in members.items() if name in scores}
+            better = next((s[name]["better"] for s in members.values() if name in s), "")
+            best[name] = best_of(values, better)
+        table.add_column("its own", overflow="fold")
+        for model, scores in members.items():
+            cells = [
+                f"{'* ' if model in best[name] else ''}{shown(scores[name])}"
+                if name in scores else ""
+                for name in columns.values()
+            ]  # fmt: skip
+            own = next((s for n, s in scores.items() if n.partition("[")[0] not in SHARED), None)
+            last = f"{own['name']} {shown(own)}" if own else ""
+            table.add_row(model, *cells, escape(last))
+        yield table
 
 
 def _parser() -> Parser:

@@ -10,7 +10,7 @@ from zoo.callbacks import SeedEachBatch
 from zoo.models import MODELS
 from zoo.recipe import class_name, read_recipe
 from zoo.runs import RunFolder
-from zoo.tour import begun_run, main, stated_seconds, stations
+from zoo.tour import begun_run, main, overview, stated_seconds, stations
 
 TWO = ["made_digits", "nade_digits"]
 
@@ -66,8 +66,26 @@ def test_what_is_done_is_not_done_again(toured, capsys):
     assert main(line) == 0
     said = capsys.readouterr().out
     assert said.startswith("0 of 2 recipes to train") and said.count("done before") == 2
-    assert "digits, bits, best marked *" in said and "tour.png" in said
+    assert "[digits-features,360,test,bits], best marked *" in said and "tour.png" in said
+    assert all(any(line.startswith(name) for line in said.splitlines()) for name in TWO)
     assert {path: path.stat().st_mtime_ns for path in toured.rglob("*.ckpt")} == before
+
+
+def test_only_scores_of_one_protocol_share_a_table():
+    def report(protocol, fid, own):
+        values = {f"fid[{protocol}]": (fid, "lower"), own: (1.0, "higher")}
+        return {"scores": [{"name": n, "value": v, "better": b} for n, (v, b) in values.items()]}
+
+    reports = {
+        "a": report("x", 2.0, "elbo[y]"),
+        "b": report("x", 1.0, "nll"),
+        "c": report("z", 0.5, "k"),
+    }
+    first, second = overview(reports)
+    assert list(first.columns[0].cells) == ["a", "b"] and list(second.columns[0].cells) == ["c"]
+    assert list(first.columns[1].cells) == ["2.0000", "* 1.0000"]
+    assert list(first.columns[-1].cells) == ["elbo\\[y] 1.0000", "nll 1.0000"]
+    assert list(second.columns[1].cells) == ["0.5000"]  # the best of one is no news
 
 
 def test_a_stopped_tour_goes_on(tmp_path, capsys, monkeypatch):
