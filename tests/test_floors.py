@@ -9,18 +9,23 @@ import pytest
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 FLOORS = [
     {"errors", "functional"},
-    {"arguments", "files", "knobs", "meanings", "paper", "processes", "registry"},
+    {"arguments", "files", "knobs", "meanings", "modelcard", "paper", "processes", "registry"},
     {
         "contracts", "data", "inference", "markup", "metrics", "nets", "pictures", "precision",
         "priors", "progress", "training",
     },
     {"models"},
     {"recipe", "evaluation", "logs", "runs"},
+    {"entry"},
+    {"trained", "web"},
+    {"hub"},
+    {"places"},
     {"callbacks", "shelf", "usage"},
     {"engine", "exhibition", "judge"},
     {"diagnosis", "judging"},
     {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare",
      "faults", "gallery"},
+    {"tour"},
     {"__main__"},
 ]  # fmt: skip
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}

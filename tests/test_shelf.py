@@ -15,7 +15,8 @@ from zoo import shelf
 from zoo.data import ImageSpec
 from zoo.errors import UserError
 from zoo.models import MODELS
-from zoo.shelf import available, load, read_card, read_checkpoint, write_entry
+from zoo.shelf import available, load, read_card, write_entry
+from zoo.trained import read_checkpoint
 
 DIGITS = ImageSpec(1, 8, 8, 10)
 
@@ -154,7 +155,7 @@ def other_architecture(root):
     content = weights_of(root, "other").read_bytes()
     weights_of(root).write_bytes(content)
     sha = hashlib.sha256(content).hexdigest()
-    forge(root, lambda card: card["weights"].update(sha256=sha))
+    forge(root, lambda card: card["weights"].update(sha256=sha, bytes=len(content)))
 
 
 def reshaped(root):
@@ -164,14 +165,14 @@ def reshaped(root):
     content = weights_of(root, "other").read_bytes()
     weights_of(root).write_bytes(content)
     sha = hashlib.sha256(content).hexdigest()
-    forge(root, lambda card: card["weights"].update(sha256=sha))
+    forge(root, lambda card: card["weights"].update(sha256=sha, bytes=len(content)))
 
 
 def no_safetensors(root):
     content = b"\xff" * 100
     weights_of(root).write_bytes(content)
     sha = hashlib.sha256(content).hexdigest()
-    forge(root, lambda card: card["weights"].update(sha256=sha))
+    forge(root, lambda card: card["weights"].update(sha256=sha, bytes=len(content)))
 
 
 def edit(root, file, text):

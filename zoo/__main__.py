@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": "score a model by every protocol that fits it",
     "diagnose": "write a report on what a model got wrong, with pictures",
     "compare": "score several models side by side",
+    "tour": "train every family on the embedded digits, and compare",
     "faults": "plant known faults in real images and show which score sees which",
     "verify": "re-run a card's evaluation and compare",
     "gallery": "build a site of all published models, and the README's table and picture",

@@ -17,13 +17,23 @@ from torch import Tensor
 
 from zoo.arguments import Parser
 from zoo.contracts import Samples
+from zoo.entry import split_pin
 from zoo.errors import UserError, exit_on_user_error
 from zoo.files import replacing, write_json
 from zoo.judge import Subject, data_for, features_for, find_subject, judge, task_for
 from zoo.judging import add_judging_options, shown
 from zoo.pictures import grid
+from zoo.places import is_address
 
-__all__ = ["best_of", "compare", "comparison_table", "labelled_rows", "main", "short_names"]
+__all__ = [
+    "best_of",
+    "compare",
+    "comparison_table",
+    "labelled_rows",
+    "main",
+    "save_samples",
+    "short_names",
+]
 
 SEED = 0
 COLUMNS = 12  # samples of each model in the picture
@@ -40,7 +50,8 @@ def short_names(names: Sequence[str]) -> list[str]:
         >>> short_names(["infogan_mnist", "runs/vae/monday", "runs/vae/tuesday"])
         ['infogan_mnist', 'vae/monday', 'vae/tuesday']
     """
-    parts = [Path(name).parts or (name,) for name in names]
+    plain = [split_pin(name)[0] if is_address(name) else name for name in names]
+    parts = [Path(name).parts or (name,) for name in plain]
     for length in range(2, max(2, *map(len, parts)) + 1):
         short = ["/".join(part[-length:]) for part in parts]
         if len(set(short)) == len(short):
@@ -167,6 +178,19 @@ def labelled_rows(rows: Mapping[str, Tensor]) -> Image.Image:
     return sheet
 
 
+def save_samples(subjects: Mapping[str, Subject], path: Path) -> bool:
+    """Writes a picture with a row of samples of each model that draws; says whether any does."""
+    rows = {
+        name: subject.model.sample(COLUMNS, seed=SEED)
+        for name, subject in subjects.items()
+        if isinstance(subject.model, Samples)
+    }
+    if rows:
+        with replacing(path) as temporary:
+            labelled_rows(rows).save(temporary, format="PNG")
+    return bool(rows)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = Parser(
@@ -194,14 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_json(options.json, reports)
         data = next(iter(reports.values()))["data"]["name"]
         Console().print(comparison_table(f"on {data}, best marked *", reports))
-        rows = {
-            name: subject.model.sample(COLUMNS, seed=SEED)
-            for name, subject in subjects.items()
-            if isinstance(subject.model, Samples)
-        }
-        if rows:
-            with replacing(options.out) as temporary:
-                labelled_rows(rows).save(temporary, format="PNG")
+        if save_samples(subjects, options.out):
             Console().print(escape(str(options.out)), highlight=False, soft_wrap=True)
 
     return exit_on_user_error("zoo.compare", run)

@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "zoo.diagnose",
         "Writes one HTML file on what a model got wrong, with pictures; it needs no network.",
     )
-    parser.add_argument("model", metavar="NAME_OR_RUN", help="a published model, or a run's folder")
+    parser.add_argument(
+        "model", metavar="NAME_OR_RUN", help="a published model, an address, or a run's folder"
+    )
     add_judging_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("report.html"), help="default: report.html"

@@ -23,7 +23,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = Parser("zoo.evaluate", __doc__)
-    parser.add_argument("model", metavar="NAME_OR_RUN", help="a published model, or a run's folder")
+    parser.add_argument(
+        "model", metavar="NAME_OR_RUN", help="a published model, an address, or a run's folder"
+    )
     add_judging_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report here")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ __all__ = [
     "json_text",
     "replacing",
     "replacing_folder",
+    "sha256",
     "sweep",
     "write_json",
     "write_text",
@@ -129,3 +131,12 @@ def write_json(path: Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """Returns the text that `write_json` writes."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()

@@ -24,13 +24,14 @@ from zoo.arguments import in_a_sentence
 from zoo.callbacks import Checkpoints, Stopped
 from zoo.data import ImageData
 from zoo.engine import Options, build_trainer, callback, choose, processes, train
+from zoo.entry import check_fit
 from zoo.errors import UserError, exit_on_user_error, user_error_in
 from zoo.files import sweep, write_text
 from zoo.logs import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.processes import announce_children, is_first, parent_run, watch_parent
 from zoo.recipe import TRUSTED, check_arguments, differences, find_recipe, read_recipe
 from zoo.runs import RunFolder, write_environment
-from zoo.shelf import check_fit, read_checkpoint
+from zoo.trained import read_checkpoint
 from zoo.usage import OPTIONS, USAGE, describe_command, describe_recipe
 
 __all__ = ["Fit", "main", "run"]

@@ -12,15 +12,19 @@ import torch
 
 from zoo.data import DATASETS, ImageData
 from zoo.data.module import Split
+from zoo.entry import load_entry, open_entry
 from zoo.errors import UserError, did_you_mean
 from zoo.evaluation import Features, Task, evaluate, fitting
 from zoo.evaluation.inception import INCEPTION, inception
 from zoo.evaluation.modes import StacksDigits
 from zoo.evaluation.score import Progress, no_progress
+from zoo.files import sha256
+from zoo.places import find
 from zoo.progress import bar
 from zoo.recipe import arguments_of, build, class_name, read_recipe
 from zoo.runs import RunFolder, environment
-from zoo.shelf import available, load, load_run, read_card, sha256
+from zoo.shelf import available, load, read_card
+from zoo.trained import load_run
 
 __all__ = ["PRESETS", "Subject", "features_for", "find_subject", "judge", "task_for"]
 
@@ -46,7 +50,7 @@ class Subject:
     """A model to be judged, with what is known of its making.
 
     Args:
-        name: Name on the shelf, or the run's folder.
+        name: Name on the shelf, address, or the run's folder.
         model: The model.
         data: The recipe's section on data.
         weights_sha256: Hash of the file that the weights came from.
@@ -63,10 +67,10 @@ class Subject:
 
 
 def find_subject(name_or_run: str) -> Subject:
-    """Loads a published model by its name, or a run by its folder.
+    """Loads a published model by its name or address, or a run by its folder.
 
     Raises:
-        UserError: if there is neither.
+        UserError: if there is neither, or a card does not say what data the model learnt from.
     """
     path = Path(name_or_run)
     if (path / "recipe.yaml").is_file():
@@ -76,10 +80,12 @@ def find_subject(name_or_run: str) -> Subject:
         return Subject(str(path), load_run(path), recipe["data"], digest, run, path)
     if path.is_dir() and name_or_run not in available():
         raise UserError(f"{path} is no run: it has no recipe.yaml.")
-    card, folder = read_card(name_or_run)
-    model = load(name_or_run)
-    section = card["recipe"]["data"]
-    return Subject(name_or_run, model, section, card["weights"]["sha256"], None, folder)
+    entry = open_entry(find(name_or_run))
+    name, recipe = entry.place.label, entry.card.get("recipe")
+    if not isinstance(recipe, dict) or "data" not in recipe:
+        raise UserError(f"the card of {name} does not say what data the model learnt from.")
+    model, digest = load_entry(entry), entry.card["weights"]["sha256"]
+    return Subject(name, model, recipe["data"], digest, None, entry.place.folder)
 
 
 def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:

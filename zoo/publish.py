@@ -1,7 +1,12 @@
-"""Puts a run's model on the shelf: ``python -m zoo.publish runs/infogan_digits/<time>``."""
+"""Puts a run's model on the shelf: ``python -m zoo.publish runs/infogan_digits/<time>``.
+
+With ``--hub owner/name``, what is on the shelf then also goes to the Hugging Face Hub; a model that
+is on the shelf already goes there by its name, without being scored again. Nothing else sends.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,14 +17,20 @@ from typing import Any
 
 from zoo.arguments import Parser
 from zoo.callbacks.pictures import draw
+from zoo.entry import CARD, NAME
 from zoo.errors import UserError, exit_on_user_error
+from zoo.files import sha256
+from zoo.hub import check_repository, push, who_pushes
 from zoo.judge import PRESETS, Subject, data_for, features_for, judge, task_for
+from zoo.modelcard import model_card
 from zoo.pictures import save_png
+from zoo.places import writable_shelf
 from zoo.recipe import read_recipe
 from zoo.runs import RunFolder
-from zoo.shelf import NAME, load, load_run, read_card, shelf_folder, write_entry
+from zoo.shelf import available, load, read_card, write_entry
+from zoo.trained import load_run
 
-__all__ = ["main", "publish"]
+__all__ = ["main", "publish", "send"]
 
 
 def publish(
@@ -72,6 +83,28 @@ def publish(
     return folder
 
 
+def send(name: str, repository: str) -> str:
+    """Sends a model of the shelf to the hub: card, weights, pictures and a page about it.
+
+    Args:
+        name: Name on the shelf.
+        repository: ``owner/name``.
+
+    Returns:
+        The address that loads exactly what was sent.
+
+    Raises:
+        UserError: if the shelf's files are damaged, or the hub refuses.
+    """
+    card, folder = read_card(name)
+    load(name)  # what cannot be loaded here is not sent
+    page = model_card(card, repository, sha256(folder / CARD))
+    names = [CARD, card["weights"]["file"], *(path.name for path in sorted(folder.glob("*.png")))]
+    files: dict[str, Path | bytes] = {name: folder / name for name in names}
+    push(repository, {**files, "README.md": page.encode()}, old=("*.safetensors", "*.png"))
+    return f"hf://{repository}#sha256={sha256(folder / CARD)}"
+
+
 def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
     """Keeps what decides the weights; where files lay and who watched is nobody's business."""
     kept = {key: recipe[key] for key in ("seed_everything", "trainer", "model", "data")}
@@ -112,26 +145,53 @@ def _commit() -> str | None:
         return None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+def _parser() -> Parser:
     parser = Parser("zoo.publish", __doc__)
-    parser.add_argument("run", type=Path, help="folder of a run that has ended")
+    parser.add_argument(
+        "run", metavar="RUN_OR_NAME",
+        help="folder of a run that has ended; with --hub also the name of a published model",
+    )  # fmt: skip
     parser.add_argument("--name", help="name on the shelf; default: the recipe's")
     parser.add_argument("--full", action="store_true", help="keep float32 parameters")
     parser.add_argument(
         "--seeds", type=Path, nargs="*", default=[], help="runs with other seeds, for the card"
     )
+    parser.add_argument(
+        "--hub",
+        metavar="OWNER/NAME",
+        help="also send it to this repository of the hub",
+    )
+    return parser
+
+
+def _to_shelf(options: argparse.Namespace) -> str:
+    """Puts the run on the shelf, and prints its scores; returns its name there."""
+    run = Path(options.run)
+    name = options.name or run.resolve().parent.name
+    if not NAME.fullmatch(name):
+        raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits, _.")
+    shelf = writable_shelf()  # before the scores, which take minutes
+    folder = publish(run, name, half=not options.full, spread=options.seeds)
+    print(f"published {name} on {shelf}")
+    for score in json.loads((folder / CARD).read_text())["scores"]:
+        value = "none" if score["value"] is None else f"{score['value']:.4f}"
+        print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
+    return name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
 
     def run() -> None:
-        options = parser.read(arguments)
-        name = options.name or options.run.resolve().parent.name
-        if not NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits, _.")
-        folder = publish(options.run, name, half=not options.full, spread=options.seeds)
-        print(f"published {name} on {shelf_folder()}")
-        for score in json.loads((folder / "card.json").read_text())["scores"]:
-            value = "none" if score["value"] is None else f"{score['value']:.4f}"
-            print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
+        options = _parser().read(arguments)
+        if options.hub:
+            check_repository(options.hub)
+            who_pushes()  # before the scores, too
+        known = options.hub and options.run in available() and not Path(options.run).is_dir()
+        name = options.run if known else _to_shelf(options)
+        if options.hub:
+            address = send(name, options.hub)
+            print(f"sent {name} to the hub; zoo.load({address!r}) loads it")
 
     return exit_on_user_error("zoo.publish", run)
 

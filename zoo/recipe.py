@@ -74,9 +74,10 @@ _Loader.add_implicit_resolver(
 
 
 def recipe_folder() -> Path:
-    """Returns the folder of the zoo's own recipes: here, or beside the package in a checkout."""
-    here = Path("recipes")
-    return here if here.is_dir() else Path(__file__).resolve().parent.parent / "recipes"
+    """Returns the folder of the zoo's own recipes: here, or beside or in the package."""
+    here, package = Path("recipes"), Path(__file__).resolve().parent
+    beside = package.parent / "recipes"
+    return next((path for path in (here, beside) if path.is_dir()), package / "recipes")
 
 
 def find_recipe(name: str) -> Path:

@@ -34,7 +34,12 @@ def _parser() -> Parser:
         epilog="With a model's name, --help also shows its conditions, such as --label.",
         add_help=False,
     )
-    parser.add_argument("model", metavar="NAME_OR_RUN", nargs="?", help="see python -m zoo.list")
+    parser.add_argument(
+        "model",
+        metavar="NAME_OR_RUN",
+        nargs="?",
+        help="see python -m zoo.list; hf://owner/name works, too",
+    )
     parser.add_argument("-h", "--help", action="store_true", help="show this and stop")
     parser.add_argument("--n", type=int, help="images (default 64), or rows (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="makes the draw repeatable (default 0)")

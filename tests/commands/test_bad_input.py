@@ -380,6 +380,23 @@ CASES = {
     "index missing": sample(
         "small", "not in", lambda place: (place.shelf / "index.json").unlink()
     ),
+    # models elsewhere
+    "address without a pin": sample("https://host/card.json", "needs the hash of the card"),
+    "address by plain http": sample(f"http://host/card.json#sha256={'0' * 64}", "hf:// and https"),
+    "address of a file": sample("file:///etc/passwd", "hf:// and https"),
+    "address that does not answer": sample(
+        f"https://host/card.json#sha256={'0' * 64}", "Is there a network?"
+    ),
+    "no address of the hub": Case("evaluate", "hf://owner", "looks like hf://owner/name"),
+    "half a pin": Case("verify", "hf://owner/name#sha256=12", "64 hexadecimal digits"),
+    "comparing with an address of no kind": Case(
+        "compare", "ftp://host/x small --out {here}/x.png", "hf:// and https"
+    ),
+    "diagnosing a pickle's address": Case(
+        "diagnose", "https://host/model.ckpt --out {here}/x.html", "needs the hash of the card"
+    ),
+    "judging what says nothing of its data": Case("evaluate", "small", "does not say what data"),
+    "sending to no repository": Case("publish", "small --hub small", "looks like owner/name"),
     "run without a checkpoint": sample(
         "{run}", "no checkpoint yet",
         checkpoint(lambda path, place: path.unlink()),
@@ -409,7 +426,7 @@ CASES = {
     "unknown verb": Case("", "fitt", "Did you mean fit?"),
     "unknown option to list": Case("list", "--all", "unknown option --all"),
     "argument to list": Case("list", "models", "unexpected argument 'models'"),
-    "publishing nothing": Case("publish", "", "run"),
+    "publishing nothing": Case("publish", "", "RUN_OR_NAME"),
     "publishing no run": Case("publish", "{here} --name x", "is no run"),
     "publishing under a path": Case("publish", "{run} --name ../x", "is no name"),
     "publishing a run that did not end": Case(
@@ -418,6 +435,13 @@ CASES = {
     "evaluating nothing": Case("evaluate", "", "required"),
     "evaluating an unknown model": Case("evaluate", "smal", "Did you mean small?"),
     "evaluating by an unknown protocol": Case("evaluate", "small --protocol quik", "quik"),
+    "a tour of no recipe": Case("tour", "--only infogan_digit --out {here}/tour", "Did you mean"),
+    "a tour of a feature network": Case(
+        "tour", "--only features_digits --out {here}/tour", "is no recipe of the tour"
+    ),
+    "a tour of no epochs": Case("tour", "--epochs 0 --out {here}/t", "--epochs must be at least"),
+    "a tour into a file": Case("tour", "--out {here}/small.yaml", "--out must be a folder"),
+    "a tour with an argument": Case("tour", "made_digits", "unexpected argument"),
     "verifying nothing": Case("verify", "", "which model?"),
     "verifying what has no figures": Case("verify", "small", "has no evaluation"),
 }  # fmt: skip

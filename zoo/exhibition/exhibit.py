@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from zoo.contracts import capabilities
+from zoo.entry import NAME
 from zoo.errors import UserError
 from zoo.models import MODELS
 from zoo.paper import Paper, read_paper
 from zoo.recipe import class_name, read_recipe, recipe_folder
-from zoo.shelf import NAME, available, read_card
+from zoo.shelf import available, read_card
 
 __all__ = ["Exhibit", "amount", "exhibits"]
 

@@ -1,0 +1,55 @@
+"""Trains recipes one after another as one of two processes: ``ranks.py OUT RECIPE ...``.
+
+Not a test: the test starts both processes, which write what they hold in the end to OUT.0 and
+OUT.1. They stay for all recipes, since importing takes longer than training.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from zoo.fit import Fit, _quieten
+from zoo.recipe import check_arguments, find_recipe, read_recipe
+
+LINE = [
+    "--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=3", "--trainer.limit_val_batches=1", "--data.batch_size=16",
+    "--wandb=off", "--evaluate=false", "--pictures_every=100",
+]  # fmt: skip
+
+
+def train(name, root):
+    """Trains a recipe a few steps; returns what this process holds, before and after."""
+    path = find_recipe(name)
+    fit = Fit(path, check_arguments([*LINE, f"--run_root={root}"], read_recipe(path)))
+    before = {key: value.clone() for key, value in fit.model.state_dict().items()}
+    fit.fit()
+    model = fit.model.eval()
+    assert fit.trainer.world_size == 2
+    seen = fit.trainer.train_dataloader.sampler.batches()
+    return {
+        "before": before,
+        "after": model.state_dict(),
+        "parameters": [key for key, value in model.named_parameters() if value.requires_grad],
+        "samples": model.sample(4, seed=0) if hasattr(model, "sample") else None,
+        "seen": torch.cat(list(seen)[:3]),
+        "steps": fit.trainer.global_step,
+    }
+
+
+def main(out, names):
+    """Trains all recipes, up to the first that fails."""
+    _quieten()
+    found = {}
+    try:
+        for name in names:
+            print("recipe", name, flush=True)
+            found[name] = train(name, f"{out}-runs")
+    finally:
+        torch.save(found, f"{out}.{os.environ['LOCAL_RANK']}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,81 @@
+"""Every family trains on two processes: they end with the same weights and draw the same images."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo.data import DATASETS
+from zoo.models import MODELS
+from zoo.recipe import class_name, read_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVER = str(Path(__file__).with_name("ranks.py"))
+PATIENCE = 900  # seconds; on two idle cores all of it takes less than one minute
+
+
+def smallest_recipes():
+    """Names the smallest recipe of every family that needs no download."""
+    found = {}
+    for path in sorted((ROOT / "recipes").glob("*.yaml")):
+        recipe = read_recipe(path)
+        if DATASETS[class_name("data", recipe["data"])].needs.startswith("nothing"):
+            found.setdefault(class_name("model", recipe["model"]), []).append(path.stem)
+    rank = {name: (not name.endswith("_digits"), len(name)) for n in found.values() for name in n}
+    return {family: min(names, key=rank.__getitem__) for family, names in sorted(found.items())}
+
+
+RECIPES = smallest_recipes()
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """What both processes held after training each recipe, and their exit codes."""
+    out = tmp_path_factory.mktemp("ranks") / "out"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0",
+        "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, DRIVER, str(out), *RECIPES.values()], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, **common, "LOCAL_RANK": str(rank)},
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in processes] == [0, 0], said[0] + said[1]
+    return [torch.load(f"{out}.{rank}", weights_only=True) for rank in (0, 1)]
+
+
+def test_every_family_is_among_them():
+    assert RECIPES.keys() == set(MODELS)
+
+
+@pytest.mark.parametrize("family", RECIPES)
+def test_two_processes_hold_one_model(family, ended):
+    first, second = (found[RECIPES[family]] for found in ended)
+    assert first["after"].keys() == second["after"].keys()
+    for key, tensor in first["after"].items():
+        assert torch.equal(tensor, second["after"][key]), f"{key} differs"
+    still = [k for k in first["parameters"] if torch.equal(first["before"][k], first["after"][k])]
+    assert not still, f"training did not reach {still}"
+    if first["samples"] is not None:
+        assert torch.equal(first["samples"], second["samples"])
+    # They agree although they saw different images, so what they learnt has been exchanged.
+    seen = torch.cat([first["seen"], second["seen"]])
+    assert len(seen) == len(seen.unique()) == 96
+    assert first["steps"] == second["steps"] == 3

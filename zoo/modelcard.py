@@ -1,0 +1,70 @@
+"""The page that a model has on the hub, written from its card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+__all__ = ["model_card"]
+
+HEADER = {
+    "license": "mit",
+    "library_name": "zoo-generative",
+    "tags": ["zoo-generative", "pytorch", "lightning", "generative-model"],
+}
+
+
+def model_card(card: Mapping[str, Any], repository: str, sha256: str) -> str:
+    """Returns the page in Markdown, with the header that the hub reads.
+
+    Args:
+        card: The model's card.
+        repository: ``owner/name``.
+        sha256: The card's hash.
+    """
+    return "\n".join(_lines(card, repository, sha256)) + "\n"
+
+
+def _lines(card: Mapping[str, Any], repository: str, sha256: str) -> Iterator[str]:
+    recipe = card.get("recipe") or {}
+    yield "---"
+    yield yaml.safe_dump(HEADER, sort_keys=False).rstrip()
+    yield "---"
+    yield f"# {card['name']}"
+    yield ""
+    yield f"{card['model']}, {_data(recipe)}published by the zoo: safetensors and a JSON card."
+    yield ""
+    yield "```python"
+    yield 'import zoo  # pip install "zoo-generative[hub]"'
+    yield ""
+    yield f'model = zoo.load("hf://{repository}#sha256={sha256}")'
+    yield "images = model.sample(64, seed=0)"
+    yield "```"
+    yield ""
+    yield "The hash is that of `card.json`, which holds the hash of the weights: what was changed"
+    yield "is refused. Without it the repository is trusted. Nothing is unpickled either way."
+    if card.get("scores"):
+        yield ""
+        yield "| score | value | unit |"
+        yield "|---|---:|---|"
+        for score in card["scores"]:
+            yield f"| `{score['name']}` | {_value(score['value'])} | {score['unit']} |"
+    if recipe:
+        yield ""
+        yield "Trained by this recipe:"
+        yield ""
+        yield "```yaml"
+        yield yaml.safe_dump(dict(recipe), sort_keys=False).rstrip()
+        yield "```"
+
+
+def _data(recipe: Mapping[str, Any]) -> str:
+    path = (recipe.get("data") or {}).get("class_path", "")
+    return f"trained on {path.rpartition('.')[2]}, " if path else ""
+
+
+def _value(value: float | None) -> str:
+    return "none" if value is None or not math.isfinite(value) else f"{value:.4f}"

@@ -1,0 +1,233 @@
+"""Trains the whole zoo on the embedded digits and compares: ``python -m zoo.tour``."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zoo import fit
+from zoo.arguments import Parser
+from zoo.callbacks import Stopped
+from zoo.compare import best_of, compare, save_samples
+from zoo.contracts import capabilities
+from zoo.errors import UserError, check_interval, did_you_mean, exit_on_user_error
+from zoo.files import write_json
+from zoo.judge import Subject, data_for, find_subject
+from zoo.judging import shown
+from zoo.models import MODELS
+from zoo.recipe import class_name, read_recipe, recipe_folder
+from zoo.runs import RunFolder
+
+__all__ = ["begun_run", "main", "overview", "stated_seconds", "stations"]
+
+DURATION = re.compile(r"\b(half a|a|one|two|\d+) minutes?\b")
+MINUTES = {"half a": 0.5, "a": 1.0, "one": 1.0, "two": 2.0}
+SHARED = ("fid", "precision", "recall", "coverage")
+ABOUT = """Trains the small recipe of every family on the embedded digits, one after another, and
+compares them in one table and one picture. What is finished is kept, and what was stopped goes on,
+when the same command is given again. No download, no account."""
+
+
+def stations() -> dict[str, Path]:
+    """Returns the recipes of the tour by name: those on digits whose models draw images."""
+    found = {}
+    for path in sorted(recipe_folder().glob("*_digits.yaml")):
+        model = class_name("model", read_recipe(path)["model"])
+        if "sample" in capabilities(MODELS[model]):
+            found[path.stem] = path
+    return found
+
+
+def stated_seconds(recipe: Path) -> float:
+    """Returns the training time on two cores that the head of a recipe states; NaN if none."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    stated = DURATION.search(head)
+    if not stated:
+        return math.nan
+    return 60 * (MINUTES[stated[1]] if stated[1] in MINUTES else float(stated[1]))
+
+
+def begun_run(root: Path, name: str) -> tuple[RunFolder | None, bool]:
+    """Finds a recipe's run: the newest that is finished, else the newest that can go on.
+
+    Returns:
+        The run, or None, and whether it is finished.
+    """
+    runs = [RunFolder(path) for path in (root / name).glob("*") if path.is_dir()]
+    saved = [run for run in runs if run.last.is_file()]
+    finished = [run for run in saved if _finished(run)]
+    newest = max(finished or saved, key=lambda run: run.last.stat().st_mtime, default=None)
+    return newest, bool(finished)
+
+
+def _finished(run: RunFolder) -> bool:
+    try:
+        epochs = json.loads(run.environment.read_text(encoding="utf-8"))["epochs"]
+        return epochs >= read_recipe(run.recipe)["trainer"]["max_epochs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # it was killed before it could say
+
+
+def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> dict[str, str]:
+    """Trains what is not finished.
+
+    Args:
+        recipes: Files by name.
+        root: Folder of the runs.
+        epochs: Instead of the recipes' own.
+
+    Returns:
+        What went wrong, by name.
+
+    Raises:
+        Stopped: if the user asked for it; what was trained so far is saved.
+    """
+    failures = {}
+    for number, (name, path) in enumerate(recipes.items(), 1):
+        run, finished = begun_run(root, name)
+        place = f"[{number}/{len(recipes)}] {name}"
+        if finished:
+            print(f"{place}: done before", flush=True)
+            continue
+        print(f"{place}: {'goes on' if run else 'begins'}", flush=True)
+        line = [str(path), f"--run_root={root}", "--wandb=off", "--evaluate=false"]
+        line += [f"--trainer.max_epochs={epochs}"] if epochs else []
+        line += [f"--ckpt_path={run.last}"] if run else []
+        line += [] if sys.stdout.isatty() else ["--trainer.enable_progress_bar=false"]
+        try:
+            fit.run(line)
+        except UserError as error:  # the others are worth seeing all the same
+            failures[name] = str(error)
+            print(f"zoo.tour: {name}: {error}", file=sys.stderr, flush=True)
+    return failures
+
+
+def report(subjects: Mapping[str, Subject], root: Path) -> None:
+    """Scores all models, prints a line for each, and writes a picture and a JSON of all scores."""
+    groups: dict[bool, dict[str, Subject]] = {}  # grey images and bits are different data
+    for name, subject in subjects.items():
+        bits = data_for(subject, None, None).binarize != "none"
+        groups.setdefault(bits, {})[name] = subject
+    reports = {n: r for members in groups.values() for n, r in compare(members, "quick").items()}
+    write_json(root / "tour.json", reports)
+    console = Console()
+    for table in overview(reports):
+        console.print(table)
+        console.print()
+    save_samples(subjects, root / "tour.png")
+    for file in ("tour.json", "tour.png"):
+        console.print(escape(str(root / file)), highlight=False, soft_wrap=True)
+
+
+def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+    """Lays reports out with a line for each model: the scores that all share, and one of its own.
+
+    Only scores of the same protocol stand in one table.
+    """
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for model, report in reports.items():
+        scores = {score["name"]: score for score in report["scores"]}
+        protocol = next((name[len("fid") :] for name in scores if name.startswith("fid[")), "")
+        groups.setdefault(protocol, {})[model] = scores
+    for protocol, members in groups.items():
+        title = f"scores of samples {protocol}, best marked *"
+        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+        table.add_column("model", no_wrap=True)
+        columns = {score: f"{score}{protocol}" for score in SHARED}
+        best = {}
+        for score, name in columns.items():
+            table.add_column(score, justify="right", no_wrap=True)
+            values = {m: scores[name]["value"] for m, scores in members.items() if name in scores}
+            better = next((s[name]["better"] for s in members.values() if name in s), "")
+            best[name] = best_of(values, better)
+        table.add_column("its own", overflow="fold")
+        for model, scores in members.items():
+            cells = [
+                f"{'* ' if model in best[name] else ''}{shown(scores[name])}"
+                if name in scores else ""
+                for name in columns.values()
+            ]  # fmt: skip
+            own = next((s for n, s in scores.items() if n.partition("[")[0] not in SHARED), None)
+            last = f"{own['name']} {shown(own)}" if own else ""
+            table.add_row(model, *cells, escape(last))
+        yield table
+
+
+def _parser() -> Parser:
+    parser = Parser("zoo.tour", ABOUT)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these recipes only")
+    parser.add_argument("--out", type=Path, default=Path("tour"), help="folder (default tour)")
+    parser.add_argument("--epochs", type=int, help="for a trial, in a folder of its own below")
+    return parser
+
+
+def _chosen(names: Sequence[str] | None) -> dict[str, Path]:
+    known = stations()
+    for name in names or ():
+        if name not in known:
+            raise UserError(f"{name!r} is no recipe of the tour. {did_you_mean(name, known)}")
+    return {name: path for name, path in known.items() if not names or name in names}
+
+
+def _announce(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> None:
+    todo = [path for name, path in recipes.items() if not begun_run(root, name)[1]]
+    seconds = sum(seconds for path in todo if math.isfinite(seconds := stated_seconds(path)))
+    takes = f" about {max(1, round(seconds / 60))} minutes on two cores," if not epochs else ""
+    print(f"{len(todo)} of {len(recipes)} recipes to train,{takes} in {root}", flush=True)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Goes on the tour; returns 1 if a recipe failed.
+
+    Raises:
+        UserError: if anything in the request is wrong.
+        Stopped: if the user asked for it.
+    """
+    options = _parser().read(arguments)
+    if options.epochs is not None:
+        check_interval("--epochs", options.epochs, "[1, inf)")
+    if options.out.exists() and not options.out.is_dir():
+        raise UserError(f"--out must be a folder, but {options.out} is a file.")
+    recipes = _chosen(options.only)
+    if not recipes:
+        raise UserError(f"there are no recipes on digits in {recipe_folder()}.")
+    # A trial's schedules have come to their end, so that the whole tour cannot go on from it.
+    root = options.out / f"{options.epochs}_epochs" if options.epochs else options.out
+    start = time.monotonic()
+    _announce(recipes, root, options.epochs)
+    failures = train_all(recipes, root, options.epochs)
+    runs = {name: begun_run(root, name) for name in recipes}
+    ended = {name: str(found.path) for name, (found, done) in runs.items() if found and done}
+    subjects = {name: find_subject(folder) for name, folder in ended.items()}
+    if subjects:
+        report(subjects, root)
+    print(f"{len(subjects)} of {len(recipes)} recipes, {time.monotonic() - start:.0f} s")
+    return 1 if failures else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+
+    def command() -> int:
+        try:
+            return run(arguments)
+        except Stopped as stop:
+            print("zoo.tour: the same command goes on from here.", file=sys.stderr)
+            return 128 + stop.signum
+
+    return exit_on_user_error("zoo.tour", command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
