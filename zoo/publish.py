@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -176,6 +177,8 @@ def _to_shelf(options: argparse.Namespace) -> str:
     for score in json.loads((folder / CARD).read_text())["scores"]:
         value = "none" if score["value"] is None else f"{score['value']:.4f}"
         print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
+    if (readme := shelf.parent / "README.md").is_file():
+        print(f"  next: python -m zoo.gallery --readme {os.path.relpath(readme)}")
     return name
 
 
