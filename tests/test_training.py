@@ -1,6 +1,7 @@
 """What models need from the engine: one counted step per batch, named terms, averages."""
 
 import warnings
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -9,7 +10,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from zoo.errors import UserError
-from zoo.training import NonFinite, ema_of, frozen, minimise, progress, record, update_ema
+from zoo.training import (
+    NonFinite,
+    ema_of,
+    follow_cosine,
+    frozen,
+    minimise,
+    progress,
+    record,
+    update_ema,
+)
 
 
 class Duel(L.LightningModule):
@@ -153,3 +163,17 @@ def test_ema_follows_buffers_too():
 def test_ema_refuses_decays_outside_the_interval(decay):
     with pytest.raises(UserError, match=r"\[0, 1\)"):
         ema_of(nn.Linear(1, 1), decay)
+
+
+@pytest.mark.parametrize(
+    "share, warm, expected",
+    [(0.0, 0.0, 2.0), (0.5, 0.0, 1.0), (1.0, 0.0, 0.0), (1 / 3, 0.02, 1.5),
+     (0.0, 0.02, 0.0), (0.005, 0.02, 0.5)],
+)  # fmt: skip
+def test_the_rate_rises_for_a_moment_and_follows_a_cosine(monkeypatch, share, warm, expected):
+    parameters = [torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))]
+    optimizer = torch.optim.SGD([{"params": [p], "lr": 7.0} for p in parameters])
+    monkeypatch.setattr("zoo.training.progress", lambda module: share)
+    module = SimpleNamespace(trainer=SimpleNamespace(optimizers=[optimizer]))
+    follow_cosine(module, 2.0, warm)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([expected] * 2)

@@ -20,7 +20,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import UserError
 
-__all__ = ["NonFinite", "ema_of", "frozen", "minimise", "progress", "record", "update_ema"]
+__all__ = [
+    "NonFinite",
+    "ema_of",
+    "follow_cosine",
+    "frozen",
+    "minimise",
+    "progress",
+    "record",
+    "update_ema",
+]
 
 CHECK_EVERY = 50  # batches between looks at an accelerator's terms: each look waits for it
 
@@ -130,6 +139,22 @@ def progress(module: L.LightningModule) -> float:
     if planned < 0 and trainer.max_epochs is not None and trainer.max_epochs > 0:
         planned = trainer.max_epochs * int(batches)
     return min(trainer.fit_loop.total_batch_idx / planned, 1.0) if planned > 0 else 0.0
+
+
+def follow_cosine(module: L.LightningModule, highest: float, warm: float = 0.0) -> None:
+    r"""Sets the rate of a module's first optimiser for the coming batch.
+
+    .. math:: \mathrm{highest} \cdot \min\big(t / \mathrm{warm}, \tfrac12 + \tfrac12 \cos \pi t\big)
+
+    Args:
+        module: A module in training; t is its `progress`.
+        highest: Rate from which the cosine falls to zero.
+        warm: Share of the training in which the rate rises, 0 for none.
+    """
+    done = progress(module)
+    rate = highest * min(done / warm if warm else 1.0, 0.5 + 0.5 * math.cos(math.pi * done))
+    for group in module.trainer.optimizers[0].param_groups:
+        group["lr"] = rate
 
 
 def ema_of(network: nn.Module, decay: float) -> AveragedModel:

@@ -116,8 +116,7 @@ def test_a_training_step_takes_the_masks_in_turn(monkeypatch):
     model = model_of("several masks").float()
     seen = []
     monkeypatch.setattr(MADE, "_in_order", lambda self, net, k: seen.append(k) or net)
-    monkeypatch.setattr(MADE, "optimizers", lambda self: torch.optim.Adam(self.parameters()))
-    monkeypatch.setattr("zoo.models.made.progress", lambda model: 0.5)
+    monkeypatch.setattr("zoo.models.made.follow_cosine", lambda *_: None)
     monkeypatch.setattr("zoo.models.made.record", lambda *_: None)
     for step in range(4):
         monkeypatch.setattr(MADE, "global_step", step)

@@ -39,7 +39,7 @@ from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.masked import MaskedMLP
-from zoo.training import ema_of, progress, record, update_ema
+from zoo.training import ema_of, follow_cosine, record, update_ema
 
 __all__ = ["MADE"]
 
@@ -216,9 +216,7 @@ class MADE(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the negative log-likelihood in nats under the mask whose turn it is."""
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            done = progress(self)
-            group["lr"] = self.lr * min(1.0, done / WARM, 0.5 + 0.5 * math.cos(math.pi * done))
+        follow_cosine(self, self.lr, WARM)
         update_ema(self.average, self.network)
         network = self._in_order(self.network, self.global_step % self.masks)
         x, by = batch.image.round(), None

@@ -41,7 +41,7 @@ from zoo.functional.autoregressive import nade_logits
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
-from zoo.training import ema_of, progress, record, update_ema
+from zoo.training import ema_of, follow_cosine, record, update_ema
 
 __all__ = ["NADE"]
 
@@ -248,9 +248,7 @@ class NADE(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the negative log-likelihood in nats in the order whose turn it is."""
-        done = progress(self)
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.lr * min(1.0, done / WARM, 0.5 + 0.5 * math.cos(math.pi * done))
+        follow_cosine(self, self.lr, WARM)
         update_ema(self.average, self.network)
         x, by = batch.image.round(), None
         if self.augment:

@@ -46,7 +46,7 @@ from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.pixelcnn import GatedPixelNet, PixelNet
-from zoo.training import ema_of, progress, record, update_ema
+from zoo.training import ema_of, follow_cosine, record, update_ema
 
 __all__ = ["PixelCNN"]
 
@@ -297,9 +297,7 @@ class PixelCNN(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the negative log-likelihood in nats, of images given their classes if known."""
-        done = progress(self)
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = self.lr * min(1.0, done / WARM, 0.5 + 0.5 * math.cos(math.pi * done))
+        follow_cosine(self, self.lr, WARM)
         update_ema(self.average, self.network)
         x = self._rounded(batch.image)
         label = F.one_hot(batch.label, self.classes).to(x) if self.classes else None

@@ -21,7 +21,6 @@ Deviations:
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple, get_args
 
 import lightning as L
@@ -44,7 +43,7 @@ from zoo.models.registry import MODELS
 from zoo.nets.iaf import InverseAutoregressiveFlow
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
-from zoo.training import progress, record
+from zoo.training import follow_cosine, progress, record
 
 __all__ = ["VAE"]
 
@@ -414,9 +413,7 @@ class VAE(L.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Lets the rate fall along a cosine to zero."""
-        share = 0.5 + 0.5 * math.cos(math.pi * progress(self))
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.lr * share
+        follow_cosine(self, self.lr)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns Adam."""
