@@ -1,17 +1,17 @@
 """What the engine costs: an epoch through it against an epoch of a bare loop, side by side.
 
-Run with ``pytest tests/benchmarks/test_engine_speed.py --benchmark-only -m "slow or not slow"``
+Run with ``pytest tests/benchmarks/test_engine_speed.py --benchmark-only -m "slow or not slow" -s``
 on a quiet machine. The bare loop has the same networks, precision, optimisers and images in
-memory, and neither log, bar, seed, check nor checkpoint; all of these are on in the engine. Both
-alternate, epoch by epoch, within one process; the shortest epochs are compared, because whatever
-else the machine does only makes epochs longer.
+memory, and neither log, bar, seed, check nor checkpoint; all of these are on in the engine. Two
+families have a loop written by hand; the others', from their recipes, calls the model's own
+training step with all that belongs to the engine taken out of it.
 """
 
-import contextlib
-import inspect
-import io
+import sys
 import time
-import warnings
+from contextlib import ExitStack
+from types import SimpleNamespace
+from unittest import mock
 
 import lightning as L
 import pytest
@@ -19,33 +19,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from zoo.data.loader import MemoryImages
-from zoo.data.module import ImageData
-from zoo.data.spec import ImageSpec
-from zoo.engine import Options, build_trainer, choose, train
-from zoo.logs import MetricsFile
+from zoo.data.spec import Batch, ImageSpec
 from zoo.models import InfoGAN
-from zoo.precision import has_fast_bf16
-from zoo.runs import RunFolder
+from zoo.precision import automatic_precision, has_fast_bf16
+from zoo.recipe import build, find_recipe, read_recipe
 from zoo.training import record, update_ema
 
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
 BATCH = 128
 MOST = 1.15  # times a bare loop
+SECONDS = 4.0  # about how long an epoch of a recipe takes here
 
 pytestmark = pytest.mark.slow
-
-
-class Noise(ImageData):
-    """Random bytes in the shape of MNIST, in memory."""
-
-    native = SPEC
-
-    def __init__(self, batches):
-        super().__init__(batch_size=BATCH, val_size=0)
-        pixels = torch.randint(256, (batches * BATCH, 1, 28, 28), dtype=torch.uint8)
-        self._images = {"train": MemoryImages(pixels, torch.zeros(len(pixels), dtype=torch.int64))}
-        self._images["val"] = MemoryImages(pixels[:0], torch.zeros(0, dtype=torch.int64))
 
 
 class PlainVAE(L.LightningModule):
@@ -78,7 +63,7 @@ def batches_of(pixels):
         yield pixels[indices].to(torch.float32).div_(255)
 
 
-def bare_vae(pixels, precision):
+def bare_vae(pixels):
     model = PlainVAE()
     optimizer = model.configure_optimizers()
 
@@ -118,59 +103,58 @@ def bare_infogan(pixels, precision):
     return epoch
 
 
-class Alternate(L.Callback):
-    """Runs another epoch before each of the trainer's, and times both."""
-
-    def __init__(self, other, rounds):
-        self.other, self.rounds = other, rounds
-        self.ours, self.theirs = [], []
-        self._start = None
-
-    def on_train_epoch_start(self, trainer, pl_module):
-        now = time.perf_counter()
-        if self._start is not None:
-            self.ours.append(now - self._start)
-        trainer.should_stop = len(self.ours) == self.rounds
-        start = time.perf_counter()
-        self.other()
-        self._start = time.perf_counter()
-        self.theirs.append(self._start - start)
+def bare_step(module, optimizer, loss, *, counted=True, clip_norm=None):
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(
+            [weight for group in optimizer.param_groups for weight in group["params"]], clip_norm
+        )
+    optimizer.step()
 
 
-def alternate(path, model, data, precision, other, rounds):
-    """Trains through the engine as a person at a terminal would; returns both lists of seconds."""
-    defaults = {name: p.default for name, p in inspect.signature(L.Trainer).parameters.items()}
-    watch = Alternate(other, rounds)
-    settings = {
-        **defaults, "accelerator": "cpu", "devices": 1, "max_epochs": 10_000,
-        "log_every_n_steps": 50, "precision": precision, "callbacks": [watch],
-    }  # fmt: skip
-    choose(settings, model)
-    path.mkdir(exist_ok=True)
-    folder = RunFolder(path)
-    options = Options(0, 1000, 1000, None, "min", evaluate=False, terminal=True)
-    trainer = build_trainer(settings, folder, options)
-    trainer.loggers = [MetricsFile(folder.metrics)]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        train(trainer, model, data, None)
-    return watch.ours[1:], watch.theirs[1:]  # the first epochs warm up, and draw pictures
+def bare_recipe(model, data, batches, precision, clip):
+    """Returns one epoch of a recipe's training steps over images in memory."""
+    model = model.to(memory_format=torch.channels_last).train()
+    images = data.images("train")
+    pixels, labels = images.pixels[: batches * data.batch_size], images.labels
+    loop = SimpleNamespace(total_batch_idx=0)
+    model.trainer = SimpleNamespace(
+        fit_loop=loop, global_step=0, estimated_stepping_batches=10_000, max_epochs=1,
+        max_steps=10_000, num_training_batches=10_000, optimizers=[],
+    )  # fmt: skip
+    chosen = model.configure_optimizers()
+    if isinstance(chosen, dict):
+        chosen = chosen["optimizer"]
+    optimizers = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
+    model.trainer.optimizers = optimizers
+    model.optimizers = lambda: optimizers if len(optimizers) > 1 else optimizers[0]
+    home = sys.modules[type(model).__module__]
+    without = {"record": lambda *_, **__: None, "minimise": bare_step}
+
+    def epoch():
+        with ExitStack() as stack:
+            for name, instead in without.items():
+                if hasattr(home, name):
+                    stack.enter_context(mock.patch.object(home, name, instead))
+            for indices in torch.randperm(len(pixels)).view(-1, data.batch_size):
+                x = pixels[indices].to(torch.float32).div_(255)
+                if data.binarize == "dynamic":
+                    x = torch.bernoulli(x)
+                with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+                    loss = model.training_step(Batch(x, labels[indices]), loop.total_batch_idx)
+                    if model.automatic_optimization:
+                        bare_step(model, optimizers[0], loss, clip_norm=clip)
+                loop.total_batch_idx += 1
+                model.trainer.global_step += 1
+
+    return epoch
 
 
-def report(benchmark, ours, theirs, most=None):
-    ratio = min(ours) / min(theirs)
-    benchmark.extra_info.update(
-        engine_seconds=min(ours), bare_seconds=min(theirs), ratio=round(ratio, 3)
-    )
-    benchmark.pedantic(lambda: None)
-    print(f"\nengine {min(ours):.3f} s, other {min(theirs):.3f} s, ratio {ratio:.3f}")
-    assert most is None or ratio <= most
-
-
-def test_mlp(benchmark, tmp_path):
-    data = Noise(469)
-    other = bare_vae(data.images("train").pixels, "32-true")
-    report(benchmark, *alternate(tmp_path, PlainVAE(), data, "32-true", other, 9), MOST)
+def test_mlp(noise, alternate, report):
+    data = noise(469)
+    other = bare_vae(data.images("train").pixels)
+    report(*alternate(PlainVAE(), data, other, 9, precision="32-true"), MOST)
 
 
 @pytest.mark.parametrize(
@@ -183,16 +167,42 @@ def test_mlp(benchmark, tmp_path):
         ),
     ],
 )
-def test_infogan(benchmark, tmp_path, precision):
-    data = Noise(30)
+def test_infogan(noise, alternate, report, precision):
+    data = noise(30)
     other = bare_infogan(data.images("train").pixels, precision)
     model = InfoGAN(SPEC, width=32)
-    report(benchmark, *alternate(tmp_path, model, data, precision, other, 4), MOST)
+    report(*alternate(model, data, other, 4, precision=precision), MOST)
+
+
+@pytest.mark.parametrize(
+    ("name", "milliseconds"),  # of a batch, roughly: decides how many make an epoch
+    [
+        ("vae_mnist", 6), ("iwae_mnist", 35), ("iaf_vae_mnist", 14), ("conv_vae_mnist", 72),
+        ("gmvae_mnist", 16), ("nade_mnist", 30), ("made_mnist", 21), ("pixelcnn_mnist", 390),
+        ("nice_mnist", 30), ("real_nvp_mnist", 400), ("gan_mnist", 65), ("wgan_gp_mnist", 50),
+    ],
+)  # fmt: skip
+def test_recipe(alternate, report, name, milliseconds):
+    recipe = read_recipe(find_recipe(name))
+    trainer = recipe["trainer"]
+    data = build("data", recipe["data"])
+    data.prepare_data()
+    data.setup("fit")
+    ours, bare = (build("model", recipe["model"], spec=data.spec) for _ in range(2))
+    precision = trainer.get("precision") or automatic_precision(ours, "cpu")[0]
+    clip = trainer.get("gradient_clip_val")
+    batches = max(10, round(SECONDS * 1000 / milliseconds))
+    other = bare_recipe(bare, data, batches, precision, clip)
+    settings = {
+        "precision": precision, "gradient_clip_val": clip, "limit_train_batches": batches,
+        "limit_val_batches": 0,
+    }  # fmt: skip
+    report(*alternate(ours, data, other, 4, **settings), MOST)
 
 
 @pytest.mark.skipif(not has_fast_bf16("cpu"), reason="no units for bfloat16")
-def test_infogan_in_bfloat16_against_float32(benchmark, tmp_path):
-    data = Noise(20)
+def test_infogan_in_bfloat16_against_float32(noise, report):
+    data = noise(20)
     pixels = data.images("train").pixels
     half, full = bare_infogan(pixels, "bf16-mixed"), bare_infogan(pixels, "32-true")
     times = {half: [], full: []}
@@ -201,4 +211,4 @@ def test_infogan_in_bfloat16_against_float32(benchmark, tmp_path):
             start = time.perf_counter()
             epoch()
             seconds.append(time.perf_counter() - start)
-    report(benchmark, times[half][1:], times[full][1:], 1.0)
+    report(times[half][1:], times[full][1:], 1.0)
