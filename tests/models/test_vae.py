@@ -84,9 +84,16 @@ def test_importance_loss_has_the_bounds_gradient(toy):
     bound, loss = model.importance_terms(x, model._read(x), noise)
     torch.testing.assert_close(bound, exact.mean(), atol=1e-10, rtol=0)
     torch.testing.assert_close(-loss.detach(), bound)
+    noise[1:] = noise[0]  # of equal samples the average is each of them
+    again, half = model.importance_terms(x, model._read(x), noise, 0.5)
+    terms = model.elbo_terms(x, model._read(x), noise[:1])
+    _, ratio = model._draw(model._read(x), noise[:1])
+    torch.testing.assert_close(half, terms["distortion_nats"] + 0.5 * ratio.mean())
+    torch.testing.assert_close(-again, (terms["distortion_nats"] + ratio.mean()).detach())
 
 
-def test_resampling_keeps_the_gradient_in_expectation(toy, monkeypatch):
+@pytest.mark.parametrize("weight", [1.0, 0.4])
+def test_resampling_keeps_the_gradient_in_expectation(toy, monkeypatch, weight):
     model, x, _ = toy
     with torch.no_grad():
         model.encoder.layers[1].bias += torch.tensor([0.3, -0.2, 0.9, 0.4])
@@ -96,7 +103,7 @@ def test_resampling_keeps_the_gradient_in_expectation(toy, monkeypatch):
 
     def gradient(resampled):
         model.resampled = resampled
-        bound, loss = model.importance_terms(many, model._read(many), noise)
+        bound, loss = model.importance_terms(many, model._read(many), noise, weight)
         return bound, torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights)])
 
     bound, exact = gradient(0)
@@ -265,7 +272,7 @@ def test_warmup_lets_the_rate_in_gradually_and_the_learning_rate_falls(tmp_path,
         ({"latent_dim": 0}, "--model.latent_dim"),
         ({"samples": 3, "resampled": 4}, "--model.resampled"),
         ({"samples": 2, "posterior": "none"}, "--model.samples"),
-        ({"samples": 2, "warmup": 0.5}, "warmup"),
+        ({"samples": 2, "feature_network": "features_mnist"}, "feature_network"),
     ],
 )
 def test_senseless_values_are_refused(options, words):

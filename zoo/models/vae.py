@@ -152,9 +152,9 @@ class VAE(L.LightningModule):
         ):
             if value not in choices:
                 raise UserError(f"unknown --model.{name} {value!r}. {did_you_mean(value, choices)}")
-        if samples > 1 and (posterior == "none" or warmup or feature_network):
+        if samples > 1 and (posterior == "none" or feature_network):
             raise UserError(
-                "--model.samples above 1 goes with a posterior, without warmup or feature_network."
+                "--model.samples above 1 goes with a posterior, and without feature_network."
             )
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.latent_dim = spec, latent_dim
@@ -239,8 +239,8 @@ class VAE(L.LightningModule):
             code = self._read(x)
             at_once = max(1, AT_ONCE // max(1, len(x)))
             counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
-            parts = [self._log_weights(x, code, self._noise(code, count)) for count in counts]
-            return importance_bound(torch.cat(parts))
+            parts = [self._log_parts(x, code, self._noise(code, count)) for count in counts]
+            return importance_bound(torch.cat([fit - ratio for fit, ratio in parts]))
 
     def codes(self) -> tuple[str, ...]:
         """Names the latent units that images move most, at most ten, the liveliest first."""
@@ -338,10 +338,10 @@ class VAE(L.LightningModule):
             log_ratio = log_ratio - log_det.unflatten(0, noise.shape[:2])
         return z, log_ratio + 0.5 * z.square().sum(dim=2)
 
-    def _log_weights(self, x: Tensor, code: Code, noise: Tensor) -> Tensor:
-        """Computes log p(x, z) - log q(z | x) of samples drawn by noise, (k, B), in nats."""
+    def _log_parts(self, x: Tensor, code: Code, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes log p(x | z) and log q(z | x) - log p(z) of samples drawn by noise, (k, B)."""
         z, log_ratio = self._draw(code, noise)
-        return self._log_likelihood(x, z)[0] - log_ratio
+        return self._log_likelihood(x, z)[0], log_ratio
 
     def _noise(self, code: Code, samples: int) -> Tensor:
         mean = code.mean
@@ -369,27 +369,35 @@ class VAE(L.LightningModule):
             terms["feature_distance"] = self._feature_distance(x, self._mean(logits[0]))
         return terms
 
-    def importance_terms(self, x: Tensor, code: Code, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def importance_terms(
+        self, x: Tensor, code: Code, noise: Tensor, weight: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Computes the importance-weighted bound and a loss whose gradient is minus the bound's.
 
         Args:
             x: Images, shape (B, C, H, W).
             code: What the encoder says about them.
             noise: Standard normal, shape (samples, B, latent).
+            weight: Weight of log q(z | x) - log p(z) in the loss, in [0, 1]; at 1 it is the
+                bound's.
 
         Returns:
             The bound's mean over the batch, in nats, and the loss, both scalars.
         """
         if not self.resampled:
-            bound = importance_bound(self._log_weights(x, code, noise)).mean()
-            return bound.detach(), -bound
+            fit, ratio = self._log_parts(x, code, noise)
+            bound = importance_bound((fit - ratio).detach())
+            return bound.mean(), -importance_bound(fit - weight * ratio).mean()
         with torch.no_grad():
             parts = noise.split(max(1, AT_ONCE // len(x)))
-            log_weights = torch.cat([self._log_weights(x, code, part) for part in parts])  # (k, B)
+            each = [self._log_parts(x, code, part) for part in parts]
+            fit, ratio = (torch.cat(values) for values in zip(*each, strict=True))  # (k, B)
         start = torch.rand(len(x), device=x.device)
-        chosen = resample(log_weights.softmax(dim=0), self.resampled, start)  # (R, B)
+        chances = (fit - weight * ratio).softmax(dim=0)
+        chosen = resample(chances, self.resampled, start)  # (R, B)
         kept = noise.gather(0, chosen[:, :, None].expand(-1, -1, self.latent_dim))
-        return importance_bound(log_weights).mean(), -self._log_weights(x, code, kept).mean()
+        kept_fit, kept_ratio = self._log_parts(x, code, kept)
+        return importance_bound(fit - ratio).mean(), -(kept_fit - weight * kept_ratio).mean()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns minus the bound; logs its terms unweighted."""
@@ -398,14 +406,14 @@ class VAE(L.LightningModule):
         if batch_idx % MEASURE_EVERY == 0:
             self._measure(code)
         noise = self._noise(code, self.samples)
+        weight = min(1.0, progress(self) / self.warmup) if self.warmup else 1.0
         if self.samples > 1:
-            bound, loss = self.importance_terms(x, code, noise)
+            bound, loss = self.importance_terms(x, code, noise, weight)
             record(self, {f"nelbo_is{self.samples}_nats": -bound})
             return loss
         terms = self.elbo_terms(x, code, noise)
         nelbo = terms["distortion_nats"] + terms["rate_nats"]
         record(self, {"nelbo_nats": nelbo, **terms})
-        weight = min(1.0, progress(self) / self.warmup) if self.warmup else 1.0
         loss = terms["distortion_nats"] + weight * terms["rate_nats"]
         if "feature_distance" in terms:
             loss = loss + self.feature_weight * terms["feature_distance"]
