@@ -6,7 +6,7 @@ import torch
 from zoo.data import ImageSpec
 from zoo.errors import UserError
 from zoo.models import RealNVP
-from zoo.nets.coupling import ActNorm, BatchNorm
+from zoo.nets.affine import ActNorm, BatchNorm
 
 SMALL = ImageSpec(1, 4, 8)
 COLOUR = ImageSpec(3, 4, 4)

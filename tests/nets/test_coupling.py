@@ -6,18 +6,10 @@ from functools import partial
 import pytest
 import torch
 
+from zoo.nets.affine import ActNorm, BatchNorm, Scaling
 from zoo.nets.conditioners import ConvConditioner, MLPConditioner
-from zoo.nets.coupling import (
-    ActNorm,
-    BatchNorm,
-    Chain,
-    Coupling,
-    Flatten,
-    MultiScale,
-    Regroup,
-    Scaling,
-    Squeeze,
-)
+from zoo.nets.coupling import Chain, Coupling
+from zoo.nets.multiscale import Flatten, MultiScale, Regroup, Squeeze
 
 MLP = partial(MLPConditioner, hidden=8, layers=2)
 CONV = partial(ConvConditioner, width=6, blocks=1, height=2, columns=4)

@@ -41,8 +41,9 @@ from zoo.functional.density import (
 from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
+from zoo.nets.affine import Scaling
 from zoo.nets.conditioners import MLPConditioner
-from zoo.nets.coupling import Chain, Coupling, Layer, Scaling
+from zoo.nets.coupling import Chain, Coupling, Layer
 from zoo.training import ema_of, record, update_ema
 
 __all__ = ["NICE"]

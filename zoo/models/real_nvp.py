@@ -40,19 +40,11 @@ from zoo.functional.density import dequantise, from_logits, quantise, to_logits
 from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
+from zoo.nets.affine import ActNorm, BatchNorm
 from zoo.nets.base import MixtureLaw, NormalBase
 from zoo.nets.conditioners import ConvConditioner, MLPConditioner
-from zoo.nets.coupling import (
-    ActNorm,
-    BatchNorm,
-    Chain,
-    Coupling,
-    Flatten,
-    Layer,
-    MultiScale,
-    Regroup,
-    Squeeze,
-)
+from zoo.nets.coupling import Chain, Coupling, Layer
+from zoo.nets.multiscale import Flatten, MultiScale, Regroup, Squeeze
 from zoo.training import ema_of, record, update_ema
 
 __all__ = ["RealNVP"]
