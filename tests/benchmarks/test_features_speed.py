@@ -13,12 +13,8 @@ from prdc import compute_prdc
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from zoo.functional.features import (
-    frechet_distance,
-    gaussian_moments,
-    kernel_distance,
-    kernel_distance_full,
-)
+from zoo.functional.features import kernel_distance, kernel_distance_full
+from zoo.functional.frechet import frechet_distance, gaussian_moments
 from zoo.functional.neighbours import nearest_neighbours, neighbour_scores
 
 SAMPLES = 10_000
@@ -101,6 +97,7 @@ def test_neighbour_scores_equal_prdc_at_full_size(sets):
 MEMORY = """
 import resource, torch
 from zoo.functional.features import *
+from zoo.functional.frechet import *
 from zoo.functional.neighbours import neighbour_scores
 real, fake = torch.randn(2, 10_000, 2048)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

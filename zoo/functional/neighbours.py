@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.functional.checks import check_pair
+
 __all__ = [
     "DensityCoverage",
     "MemorisationGap",
@@ -89,7 +91,7 @@ def nearest_neighbours(queries: Tensor, bank: Tensor, k: int = 1) -> tuple[Tenso
         >>> nearest_neighbours(torch.tensor([[3.0]]), bank, k=2)
         (tensor([[1., 3.]], dtype=torch.float64), tensor([[1, 0]]))
     """
-    _check_pair(queries, bank, "queries", "bank")
+    check_pair(queries=queries, bank=bank)
     _check_k(k, bank, "bank", needed=k)
     centre = bank.mean(0, dtype=torch.float64)
     found = []
@@ -335,7 +337,7 @@ def _exact_squares(queries: Tensor, bank: Tensor, indices: Tensor) -> tuple[Tens
 
 
 def _check_sets(real: Tensor, fake: Tensor, real_k: int, fake_k: int) -> None:
-    _check_pair(real, fake, "real", "fake")
+    check_pair(real=real, fake=fake)
     _check_k(real_k, real, "real", needed=real_k + 1)
     _check_k(max(fake_k, 1), fake, "fake", needed=fake_k + 1)
 
@@ -345,15 +347,3 @@ def _check_k(k: int, features: Tensor, name: str, needed: int) -> None:
         raise ValueError(f"the number of neighbours must be at least 1, got {k}")
     if len(features) < needed:
         raise ValueError(f"{name} has {len(features)} rows, needs {needed} for {k} neighbours")
-
-
-def _check_pair(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
-    for name, features in ((name_a, a), (name_b, b)):
-        if features.ndim != 2 or features.numel() == 0 or not features.is_floating_point():
-            shape = tuple(features.shape)
-            raise ValueError(f"{name} must be floats (N, D), not empty, got {shape}")
-        if not features.isfinite().all():
-            bad = int((~features.isfinite()).any(1).sum())
-            raise ValueError(f"{name} has {bad} rows with non-finite values of {len(features)}")
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"widths differ: {name_a} has {a.shape[1]}, {name_b} has {b.shape[1]}")

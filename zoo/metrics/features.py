@@ -18,16 +18,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from zoo.functional.features import (
-    InceptionStyle,
-    Kernel,
-    Moments,
-    frechet_distance,
-    inception_style_score,
-    kernel_distance,
-    merge_moments,
-    moments,
-)
+from zoo.functional.features import InceptionStyle, Kernel, inception_style_score, kernel_distance
+from zoo.functional.frechet import Moments, frechet_distance, merge_moments, moments
 from zoo.functional.neighbours import NeighbourScores as Scores
 from zoo.functional.neighbours import neighbour_scores
 
