@@ -222,7 +222,7 @@ def test_kernel_distance_refuses_what_does_not_fit():
     x = cloud(10, 3)
     with pytest.raises(ValueError, match="subset_size=11, 10 and 10 samples"):
         kernel_distance(x, x, generator=None, subset_size=11)
-    with pytest.raises(ValueError, match="widths differ: 3 and 2"):
+    with pytest.raises(ValueError, match="widths differ: x has 3, y has 2"):
         kernel_distance_full(x, x[:, :2])
     with pytest.raises(ValueError, match="y has 1 rows with non-finite values of 10"):
         kernel_distance_full(x, torch.where(torch.arange(10)[:, None] == 4, math.inf, x))
