@@ -13,7 +13,7 @@ import lightning as L
 import pytest
 import torch
 
-from zoo.data.loader import MemoryImages
+from zoo.data.images import MemoryImages
 from zoo.data.module import ImageData
 from zoo.data.spec import ImageSpec
 from zoo.engine import Options, build_trainer, choose, train

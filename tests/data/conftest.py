@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo.data.loader import FileImages, MemoryImages
+from zoo.data.images import FileImages, MemoryImages
 from zoo.data.module import ImageData
 from zoo.data.spec import ImageSpec
 

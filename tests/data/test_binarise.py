@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from zoo.data.loader import BatchLoader, MemoryImages, Order
+from zoo.data.images import MemoryImages
+from zoo.data.loader import BatchLoader, Order
 from zoo.data.module import ImageData
 from zoo.data.spec import ImageSpec
 

@@ -6,7 +6,8 @@ import lightning as L
 import pytest
 import torch
 
-from zoo.data.loader import BatchLoader, FileImages, MappedImages, MemoryImages, Order, subset
+from zoo.data.images import FileImages, MappedImages, MemoryImages, subset
+from zoo.data.loader import BatchLoader, Order
 from zoo.errors import UserError
 
 # Python 3.12 and later warn of every fork of a process that has threads, as torch's workers do.

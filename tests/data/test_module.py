@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from zoo.data import DATASETS
-from zoo.data.loader import MemoryImages
-from zoo.data.module import data_root, fit_to_size
+from zoo.data.changes import fit_to_size
+from zoo.data.images import MemoryImages
+from zoo.data.module import data_root
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError
 

@@ -7,7 +7,7 @@ import torch
 
 from zoo.data import CaptionedShapes
 from zoo.data.captions import text_of, tokens_of
-from zoo.data.loader import MemoryImages, Notes, subset
+from zoo.data.images import MemoryImages, Notes, subset
 from zoo.data.shapes import (
     ATTRIBUTES,
     COLOURS,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import Classifies, Encodes, HasLogProb, Samples
-from zoo.data.loader import unit_range
+from zoo.data.images import unit_range
 from zoo.errors import UserError
 from zoo.files import write_json
 from zoo.knobs import turn

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.data.captions import split_words
 from zoo.data.decode import Unreadable, decode, quiet_pillow
-from zoo.data.loader import FileImages, Notes
+from zoo.data.images import FileImages, Notes
 from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError, check_interval

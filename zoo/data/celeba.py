@@ -12,7 +12,7 @@ from torchvision import datasets
 
 from zoo.data.decode import Unreadable, decode, quiet_pillow
 from zoo.data.download import RemoteFile, damaged, from_drive, missing, unpack
-from zoo.data.loader import FileImages
+from zoo.data.images import FileImages
 from zoo.data.module import DATASETS, ImageData, Split
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError

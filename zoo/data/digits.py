@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from zoo.data.loader import MemoryImages
+from zoo.data.images import MemoryImages
 from zoo.data.module import DATASETS, SPLIT_SEED, ImageData, Split
 from zoo.data.spec import ImageSpec
 

@@ -16,8 +16,8 @@ from rich.progress import Progress
 from torch import Tensor
 
 from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
+from zoo.data.images import FileImages, Images, MemoryImages
 from zoo.data.listing import ImageFile, list_images
-from zoo.data.loader import FileImages, Images, MemoryImages
 from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root, require_choice
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError

@@ -7,27 +7,20 @@ mid-epoch and every rank knows its own part without asking the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from zoo.data.images import FileImages, Images, unit_range
 from zoo.data.spec import Batch
 from zoo.errors import UserError
 
 __all__ = [
     "BatchLoader",
-    "FileImages",
-    "Images",
-    "MappedImages",
-    "MemoryImages",
-    "Notes",
     "Order",
     "mix_seed",
-    "subset",
-    "unit_range",
 ]
 
 
@@ -47,133 +40,6 @@ def mix_seed(*parts: int) -> int:
     return state >> 1
 
 
-def unit_range(pixels: Tensor) -> Tensor:
-    """Brings what a data set stores to float32 in [0, 1]: bytes are divided by 255.
-
-    Points of the plane are stored as float32 in [0, 1] already, and stay what they are.
-
-    Example:
-        >>> unit_range(torch.tensor([0, 255], dtype=torch.uint8))
-        tensor([0., 1.])
-    """
-    return pixels if pixels.is_floating_point() else pixels.to(torch.float32).div_(255)
-
-
-class Notes(NamedTuple):
-    """What is known of images besides their labels.
-
-    Args:
-        captions: K captions of each image as tokens, shape (N, K, T), 0 for padding; an image
-            with fewer captions repeats some.
-        attributes: Values of attributes, shape (N, A), or None where they are not known.
-    """
-
-    captions: Tensor
-    attributes: Tensor | None = None
-
-    def at(self, indices: Tensor) -> Notes:
-        """Returns the notes on some of the images."""
-        some = None if self.attributes is None else self.attributes[indices]
-        return Notes(self.captions[indices], some)
-
-
-class Images(Protocol):
-    """A data set's images, fetched by index: as bytes, or where they are no pixels, as floats."""
-
-    labels: Tensor
-    notes: Notes | None
-
-    def __len__(self) -> int: ...
-
-    def fetch(self, indices: Tensor) -> Tensor:
-        """Returns uint8 images, or float32 points in [0, 1], shape (B, C, H, W)."""
-        ...
-
-
-class MemoryImages:
-    """Decoded images in memory.
-
-    Args:
-        pixels: uint8, or float32 in [0, 1], shape (N, C, H, W).
-        labels: int64, shape (N,).
-        notes: What else is known of them.
-    """
-
-    def __init__(self, pixels: Tensor, labels: Tensor, notes: Notes | None = None) -> None:
-        self.pixels = pixels
-        self.labels = labels
-        self.notes = notes
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def fetch(self, indices: Tensor) -> Tensor:
-        """Returns images as they are stored, shape (B, C, H, W)."""
-        return self.pixels[indices]
-
-
-class FileImages:
-    """Images that are decoded when asked for, by worker processes. To be subclassed.
-
-    Workers get a copy, so a subclass holds plain values: paths and numbers, no open files, and
-    nothing that leads back to a datamodule.
-    """
-
-    labels: Tensor
-    notes: Notes | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Decodes one image to uint8, shape (C, H, W).
-
-        Raises:
-            UserError: if it cannot be decoded; the message names the file.
-        """
-        raise NotImplementedError
-
-    def fetch(self, indices: Tensor) -> Tensor:
-        """Decodes images in this process; uint8, shape (B, C, H, W)."""
-        return torch.stack([self[index] for index in indices.tolist()])
-
-
-class MappedImages(FileImages):
-    """The images of another set, each changed when it is fetched.
-
-    Args:
-        source: The other set.
-        change: Maps uint8 images (B, C, H, W) and their indices (B,) to uint8 images.
-    """
-
-    def __init__(self, source: Images, change: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.source, self.change, self.labels = source, change, source.labels
-        self.notes = source.notes
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.fetch(torch.tensor([index]))[0]
-
-    def fetch(self, indices: Tensor) -> Tensor:
-        """Fetches and changes images; uint8, shape (B, C, H, W)."""
-        return self.change(self.source.fetch(indices), indices)
-
-
-class _Subset(FileImages):
-    """Some of the images of another set."""
-
-    def __init__(self, images: Images, indices: Tensor) -> None:
-        self.source, self.indices = images, indices
-        self.labels = images.labels[indices]
-        self.notes = None if images.notes is None else images.notes.at(indices)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.source.fetch(self.indices[index : index + 1])[0]
-
-    def fetch(self, indices: Tensor) -> Tensor:
-        """Fetches images by their place in this subset; uint8, shape (B, C, H, W)."""
-        return self.source.fetch(self.indices[indices])
-
-
 class _Decoder(Dataset["Tensor | str"]):
     """What a worker process does: decodes a whole batch, or returns the words of a wrong request.
 
@@ -189,14 +55,6 @@ class _Decoder(Dataset["Tensor | str"]):
             return self.images.fetch(torch.tensor(indices))
         except UserError as error:
             return str(error)
-
-
-def subset(images: Images, indices: Tensor) -> Images:
-    """Returns the images at these indices; a copy if they live in memory."""
-    if isinstance(images, MemoryImages):
-        notes = None if images.notes is None else images.notes.at(indices)
-        return MemoryImages(images.pixels[indices], images.labels[indices], notes)
-    return _Subset(images, indices)
 
 
 class Order:

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2.functional import resize as resize_pixels
 
-from zoo.data.loader import (
-    BatchLoader,
-    Images,
-    MappedImages,
-    MemoryImages,
-    Order,
-    mix_seed,
-    subset,
-    unit_range,
-)
+from zoo.data.changes import fit_to_size, fixed_bits, resized
+from zoo.data.images import Images, subset, unit_range
+from zoo.data.loader import BatchLoader, Order
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError, did_you_mean
 from zoo.registry import Registry
@@ -37,7 +26,6 @@ __all__ = [
     "ImageData",
     "Split",
     "data_root",
-    "fit_to_size",
     "require_choice",
     "spread",
 ]
@@ -49,7 +37,6 @@ DATASETS: Registry[type[ImageData]] = Registry("data set")
 
 SPLIT_SEED = 20160531  # decides for ever which training images validate; arbitrary
 JUDGED_AT_ONCE = 100  # images of the judge's batches
-BITS_SEED = 20160601  # decides for ever the bits of static binarisation and of evaluation
 
 
 def data_root(root: str | None) -> Path:
@@ -63,37 +50,6 @@ def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise UserError(f"unknown --data.{name} {value!r}. {did_you_mean(value, choices)}")
 
 
-def fit_to_size(pixels: Tensor, resize: int | None, pad: int | None) -> Tensor:
-    """Resizes, then pads images to a square.
-
-    Args:
-        pixels: uint8 images, shape (..., C, H, W).
-        resize: New length of both sides (bilinear, antialiased), or None.
-        pad: Length of both sides after padding with black on all sides, or None.
-
-    Raises:
-        UserError: if a length is not positive, or the padding would cut.
-
-    Example:
-        >>> fit_to_size(torch.zeros(1, 28, 28, dtype=torch.uint8), None, 32).shape
-        torch.Size([1, 32, 32])
-    """
-    if resize is not None:
-        if resize < 1:
-            raise UserError(f"--data.resize must be a positive number of pixels, got {resize}.")
-        pixels = resize_pixels(pixels, [resize, resize], antialias=True)
-    if pad is not None:
-        height, width = pixels.shape[-2:]
-        rows, columns = pad - height, pad - width
-        if rows < 0 or columns < 0:
-            raise UserError(
-                f"--data.pad {pad} is smaller than the {height}x{width} images; use --data.resize."
-            )
-        top, left = rows // 2, columns // 2
-        pixels = F.pad(pixels, (left, columns - left, top, rows - top))
-    return pixels
-
-
 def spread(count: int, limit: int | None) -> Tensor:
     """Chooses ``limit`` of ``count`` places, evenly spread; all of them for None or enough.
 
@@ -103,45 +59,6 @@ def spread(count: int, limit: int | None) -> Tensor:
     """
     size = count if limit is None else max(0, min(limit, count))
     return torch.arange(size) * count // max(size, 1)
-
-
-def _draw(seed: int, pixels: Tensor, indices: Tensor) -> Tensor:
-    """Draws every pixel from its intensity; one stream per image, so order is no matter.
-
-    Args:
-        seed: Decides the bits, together with the index.
-        pixels: uint8, shape (B, C, H, W).
-        indices: Which images these are, shape (B,).
-
-    Returns:
-        0 or 255 as uint8, shape (B, C, H, W).
-    """
-    noise = torch.empty(pixels.shape)
-    generator = torch.Generator()
-    for row, index in zip(noise, indices.tolist(), strict=True):
-        row.uniform_(0, 255, generator=generator.manual_seed(mix_seed(seed, index)))
-    return (noise < pixels).to(torch.uint8) * 255
-
-
-def _changed(images: Images, change: Callable[[Tensor, Tensor], Tensor]) -> Images:
-    """Changes images by a function of (pixels, indices): at once in memory, else when fetched."""
-    if not isinstance(images, MemoryImages):
-        return MappedImages(images, change)
-    if len(images) == 0:
-        return images
-    # In pieces, because a change may need several times the memory of what it changes.
-    pieces = [change(images.fetch(part), part) for part in torch.arange(len(images)).split(4096)]
-    return MemoryImages(torch.cat(pieces), images.labels, images.notes)
-
-
-def _fixed_bits(images: Images, stream: int) -> Images:
-    """Binarises images once and for all; each part of a data set has its own stream of bits."""
-    return _changed(images, partial(_draw, mix_seed(BITS_SEED, stream)))
-
-
-def _fit(resize: int | None, pad: int | None, pixels: Tensor, indices: Tensor) -> Tensor:
-    """`fit_to_size` in the form of a change; at module level so that it travels to workers."""
-    return fit_to_size(pixels, resize, pad)
 
 
 class ImageData(L.LightningDataModule):
@@ -244,19 +161,19 @@ class ImageData(L.LightningDataModule):
         images = self.read(part)
         if self.resize is None and self.pad is None:
             return images
-        return _changed(images, partial(_fit, self.resize, self.pad))
+        return resized(images, self.resize, self.pad)
 
     def _read_test(self) -> dict[Split, Images]:
         test = self._read_part("test")
-        return {"test": test if self.binarize == "none" else _fixed_bits(test, 1)}
+        return {"test": test if self.binarize == "none" else fixed_bits(test, 1)}
 
     def _read_train(self) -> dict[Split, Images]:
         train = self._read_part("train")
         if self.binarize == "static":
-            train = _fixed_bits(train, 0)
+            train = fixed_bits(train, 0)
         train, val = (train, self._own_validation()) if self.own_val else self._split(train)
         if self.binarize == "dynamic" or (self.binarize == "static" and self.own_val):
-            val = _fixed_bits(val, 2)
+            val = fixed_bits(val, 2)
         return {"train": train, "val": val}
 
     def _own_validation(self) -> Images:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.captions import split_words, tokens_of
-from zoo.data.loader import MemoryImages, Notes, mix_seed
+from zoo.data.images import MemoryImages, Notes
+from zoo.data.loader import mix_seed
 from zoo.data.module import DATASETS, Binarize, ImageData, Split
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError, check_interval

@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.loader import Images, MemoryImages, mix_seed, subset
-from zoo.data.module import DATASETS, Binarize, ImageData, Split, fit_to_size, require_choice
+from zoo.data.changes import fit_to_size
+from zoo.data.images import Images, MemoryImages, subset
+from zoo.data.loader import mix_seed
+from zoo.data.module import DATASETS, Binarize, ImageData, Split, require_choice
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError
 

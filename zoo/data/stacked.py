@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zoo.data.loader import FileImages, Images, mix_seed
+from zoo.data.images import FileImages, Images
+from zoo.data.loader import mix_seed
 from zoo.data.module import DATASETS, Binarize, ImageData, Split
 from zoo.data.spec import ImageSpec
 from zoo.data.vision import MNIST

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.loader import MemoryImages, mix_seed
+from zoo.data.images import MemoryImages
+from zoo.data.loader import mix_seed
 from zoo.data.module import DATASETS, ImageData, Split
 from zoo.data.spec import ImageSpec
 

@@ -13,7 +13,7 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
 from zoo.data.download import RemoteFile, damaged, fetch, missing, read_gzip, unpack
-from zoo.data.loader import MemoryImages
+from zoo.data.images import MemoryImages
 from zoo.data.module import DATASETS, ImageData, Split
 from zoo.data.spec import ImageSpec
 from zoo.errors import UserError

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import Samples, capabilities
-from zoo.data.loader import unit_range
+from zoo.data.images import unit_range
 from zoo.data.module import spread
 from zoo.diagnosis.evidence import Evidence
 from zoo.evaluation import Task

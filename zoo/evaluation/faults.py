@@ -18,7 +18,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from zoo.data import ImageSpec
-from zoo.data.loader import mix_seed, unit_range
+from zoo.data.images import unit_range
+from zoo.data.loader import mix_seed
 from zoo.errors import UserError
 from zoo.evaluation.samples import knows_classes, score_samples
 from zoo.evaluation.score import SEED, Score, Task
