@@ -5,7 +5,6 @@ import torch
 
 from zoo.functional.disentanglement import mig_score, sap_score, squared_correlations
 from zoo.metrics.disentanglement import (
-    Disentanglement,
     beta_vae,
     dci,
     factor_vae,
@@ -13,6 +12,7 @@ from zoo.metrics.disentanglement import (
     sample_codes,
     sap,
 )
+from zoo.metrics.factors import Disentanglement
 
 
 class Pixels:
