@@ -64,7 +64,11 @@ class HasEnsemble(Protocol):
 
 @runtime_checkable
 class HasElbo(Protocol):
-    """Has a lower bound on the likelihood."""
+    """Has a lower bound on the likelihood.
+
+    A model whose attribute ``expects_bits`` is true takes grey values for expected bits: for them
+    its bound is one on a cross-entropy.
+    """
 
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
         """Returns a lower bound of log p(x) in nats, shape (B,), to be maximised."""

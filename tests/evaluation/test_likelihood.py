@@ -8,6 +8,7 @@ import torch
 from zoo.data import DATASETS
 from zoo.evaluation import Task, evaluate
 from zoo.evaluation.likelihood import bits_per_dim, importance_bound, score_log_prob
+from zoo.models import MODELS
 
 
 def test_the_conversion_agrees_with_a_published_figure():
@@ -153,3 +154,21 @@ def test_bounds_are_named_by_their_samples(digits):
 def test_one_importance_sample_is_the_elbo(digits):
     (score,) = evaluate(Task(LinearGaussian(), digits, limit=50, importance_samples=1))[0]
     assert score.name.startswith("elbo[")
+
+
+def test_grey_values_that_stand_for_bits_have_no_likelihood():
+    class Bits(LinearGaussian):
+        expects_bits = True
+
+    digits, bits = DATASETS["Digits"](), DATASETS["Digits"](binarize="dynamic")
+    (score,) = evaluate(Task(Bits(), digits, limit=50, importance_samples=20))[0]
+    assert score.name == "elbo[expected-bits,50,test]"
+    names = [s.name for s in evaluate(Task(Bits(), bits, limit=50, importance_samples=20))[0]]
+    assert names == ["elbo[dynamic,50,test]", "nll[dynamic,is20,50,test]"]
+
+
+@pytest.mark.parametrize(("likelihood", "bits"), [("bernoulli", True), ("logistic", False)])
+def test_a_vae_expects_bits_where_its_law_is_one_of_bits(likelihood, bits):
+    spec = DATASETS["Digits"]().spec
+    assert MODELS["VAE"](spec, hidden=(8,), likelihood=likelihood).expects_bits is bits
+    assert MODELS["BetaVAE"].expects_bits and MODELS["GMVAE"].expects_bits

@@ -80,6 +80,8 @@ def _protocol(task: Task) -> str:
     levels = getattr(task.model, "levels", 256)
     if task.data.binarize == "none" and levels != 256:
         return f"rounded-to-{levels}"  # the model's own way to look at grey pixels
+    if task.data.binarize == "none" and getattr(task.model, "expects_bits", False):
+        return "expected-bits"
     return {"none": "grey", "dynamic": "dynamic", "static": "static"}[task.data.binarize]
 
 
@@ -138,9 +140,14 @@ def fits_elbo(task: Task) -> bool:
 
 
 def score_elbo(task: Task) -> list[Score]:
-    """The bound with one sample, and with many importance samples."""
+    """The bound with one sample, and with many importance samples.
+
+    Where grey values stand for expected bits, the bound is one on a cross-entropy. It is given for
+    comparison only, and importance samples, which lead to a likelihood, are not drawn.
+    """
     one, many = MeanMetric().to(torch.float64), MeanMetric().to(torch.float64)
-    samples = task.importance_samples
+    how = _protocol(task)
+    samples = 1 if how == "expected-bits" else task.importance_samples
     for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
         seed_batch(number)
         one.update(task.model.elbo(batch.image, 1).detach().double().cpu())
@@ -148,7 +155,6 @@ def score_elbo(task: Task) -> list[Score]:
             bound = importance_bound(task.model.elbo, batch.image, samples)
             many.update(bound)
     tag = f"{short(task.count)},{task.split}"
-    how = _protocol(task)
     scores = [Score(f"elbo[{how},{tag}]", float(one.compute()), "nats", "higher")]
     if samples > 1:
         name = f"nll[{how},is{samples},{tag}]"

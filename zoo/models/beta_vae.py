@@ -64,6 +64,8 @@ class BetaVAE(L.LightningModule):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    expects_bits = True
+
     def __init__(
         self,
         spec: ImageSpec,

@@ -90,6 +90,8 @@ class GMVAE(L.LightningModule):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    expects_bits = True
+
     def __init__(
         self,
         spec: ImageSpec,

@@ -159,6 +159,7 @@ class VAE(L.LightningModule):
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.latent_dim = spec, latent_dim
         self.likelihood, self.posterior = likelihood, posterior
+        self.expects_bits = likelihood == "bernoulli"
         self.samples, self.resampled, self.warmup = samples, resampled, warmup
         self.feature_network, self.feature_weight = feature_network, feature_weight
         self.lr, self.betas = lr, betas
