@@ -22,7 +22,7 @@ FLOORS = [
     {"places"},
     {"callbacks", "shelf", "usage"},
     {"engine", "exhibition", "judge"},
-    {"diagnosis", "judging"},
+    {"diagnosis", "fitting", "judging"},
     {"fit", "sample", "list", "publish", "evaluate", "verify", "diagnose", "compare",
      "faults", "gallery"},
     {"tour"},

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from zoo.fit import Fit, _quieten
+from zoo.fit import _quieten
+from zoo.fitting import Fit
 from zoo.recipe import check_arguments, find_recipe, read_recipe
 
 LINE = [

@@ -7,7 +7,7 @@ import torch
 
 from zoo.data import DATASETS
 from zoo.evaluation import Task, evaluate, fitting
-from zoo.evaluation.samples import collect, sample_chunks
+from zoo.evaluation.banks import collect, sample_chunks
 
 
 def scores_of(model, digits, features):

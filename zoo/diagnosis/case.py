@@ -16,17 +16,9 @@ from zoo.data.images import unit_range
 from zoo.data.module import spread
 from zoo.diagnosis.evidence import Evidence
 from zoo.evaluation import Task
-from zoo.evaluation.samples import (
-    TRAINING,
-    Bank,
-    as_sampled,
-    collect,
-    control_split,
-    fits_samples,
-    knows_classes,
-    quality,
-    witnesses_of,
-)
+from zoo.evaluation.banks import Bank, as_sampled, collect, control_split
+from zoo.evaluation.reweighting import witnesses_of
+from zoo.evaluation.samples import TRAINING, fits_samples, knows_classes, quality
 from zoo.functional.gel import gel_one_sample, gel_two_sample, kernel_moments
 from zoo.functional.neighbours import nearest_neighbours
 from zoo.judge import Subject

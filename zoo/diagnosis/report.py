@@ -13,7 +13,7 @@ from zoo.diagnosis.case import Case
 from zoo.diagnosis.curves import curve_svg, read_curves
 from zoo.diagnosis.evidence import upper
 from zoo.diagnosis.galleries import neighbours, spurious, uncovered
-from zoo.evaluation.samples import DROPPED
+from zoo.evaluation.reweighting import DROPPED
 from zoo.markup import bar, document, figure, prose, score_table, section, table, text
 from zoo.pictures import grid
 
