@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.arguments import Parser
-from zoo.callbacks.pictures import draw
+from zoo.callbacks.pictures import draw, unseen
 from zoo.entry import CARD, NAME
 from zoo.errors import UserError, exit_on_user_error
 from zoo.files import sha256
@@ -79,7 +79,7 @@ def publish(
     }
     card = {**about, "evaluations": reports, "scores": reports["full"]["scores"]}
     folder = write_entry(name, model, card, half=half, shelf=shelf)
-    for title, sheet in draw(published).items():
+    for title, sheet in draw(published, unseen(data, "test")).items():
         save_png(sheet, folder / f"{title}.png")
     return folder
 

@@ -23,7 +23,8 @@ ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 INLINE = re.compile(r"``([^`]+)``|`([^`]+)`")
 CAPTIONS = {
     "samples": "Samples, the first ones drawn, none chosen",
-    "completions": "A sample, the half of it that is kept, and six ways to complete it",
+    "completions": "A test image, the half of it that is kept, and six ways to complete it",
+    "reconstructions": "Test images, and below each its reconstruction from its code",
     "origin": "Each row walks from a latent code through the origin to its opposite",
 }
 Picture = tuple[str, int, int]  # address beside the page, width, height

@@ -22,7 +22,7 @@ from zoo.markup import document, text
 __all__ = ["build_site", "check_target"]
 
 OURS = {"index.html", "models", "pictures"}
-FIRST = ("samples", "completions")  # pictures, before traversals
+FIRST = ("samples", "completions", "reconstructions")  # pictures, before traversals
 
 
 def build_site(

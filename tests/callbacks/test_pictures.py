@@ -1,0 +1,67 @@
+"""Pictures of a model: which there are, and that what they show of images belongs together."""
+
+import torch
+
+from zoo.callbacks.pictures import draw, unseen
+from zoo.data import DATASETS
+from zoo.data.spec import ImageSpec
+from zoo.pictures import tiles
+
+SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
+
+
+class Inverts:
+    """Reconstructs the negative of an image, and completes images by white."""
+
+    spec = SPEC
+
+    def sample(self, n, *, seed=None):
+        return torch.zeros(n, 1, 28, 28)
+
+    def reconstruct(self, x):
+        return 1 - x
+
+    def complete(self, x, mask, *, seed=None):
+        return x.masked_fill(mask, 1.0)
+
+
+class Flow(Inverts):
+    def log_prob(self, x):
+        return torch.zeros(len(x))
+
+
+def cells(sheet):
+    """Cuts a picture of 8 columns into its images, shape (rows, 8, 28, 28)."""
+    return tiles(sheet, 28, 28)[:, 0, ::2, ::2].unflatten(0, (-1, 8))  # shown at twice the size
+
+
+def test_reconstructions_stand_below_their_images():
+    images = torch.rand(32, 1, 28, 28)
+    found = cells(draw(Inverts(), images)["reconstructions"])
+    torch.testing.assert_close(found[0::2].flatten(0, 1), images[:, 0])
+    torch.testing.assert_close(found[1::2], 1 - found[0::2])
+
+
+def test_completions_keep_the_upper_half_of_unseen_images():
+    images = torch.rand(32, 1, 28, 28)
+    found = cells(draw(Inverts(), images)["completions"])
+    torch.testing.assert_close(found[:, 0], images[:8, 0])
+    torch.testing.assert_close(found[:, :, :14], images[:8, :, :14].expand(-1, 8, -1, -1))
+    assert (found[:, 1, 14:] == 0.5).all() and (found[:, 2:, 14:] == 1).all()
+
+
+def test_what_a_flow_reconstructs_is_not_shown_and_nothing_is_without_images():
+    images = torch.rand(3, 1, 28, 28)
+    assert set(draw(Inverts(), images)) == {"samples", "completions", "reconstructions"}
+    assert set(draw(Flow(), images)) == {"samples", "completions"}
+    assert set(draw(Inverts())) == {"samples"}
+
+
+def test_unseen_images_are_those_of_the_split_and_binarised_as_it_is():
+    data = DATASETS["Digits"](binarize="static")
+    images = unseen(data, "test")
+    pixels = data.images("test").fetch(torch.arange(360))
+    assert images.shape == (32, 1, 8, 8) and set(images.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(images[-1], pixels[31 * 360 // 32] / 255)
+    assert unseen(DATASETS["TwoMoons"](), "test") is None
+    assert unseen(DATASETS["Digits"](val_size=0), "val") is None
