@@ -28,7 +28,7 @@ from zoo.training import record, update_ema
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
 BATCH = 128
 MOST = 1.15  # times a bare loop
-SECONDS = 4.0  # about how long an epoch of a recipe takes here
+SECONDS = 2.0  # about how long an epoch of a recipe takes here
 
 pytestmark = pytest.mark.slow
 
