@@ -1,7 +1,8 @@
 """From scores to words: what is wrong with a model, and which knob to turn.
 
 Plain rules on plain numbers, so that each can be tested. A rule speaks when a figure is worse
-than chance and than what real images would get, and says nothing otherwise.
+than chance and than what real images would get, and says nothing otherwise. All rules stand in one
+file, because what one of them says can make another one silent.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ el         -(1/N) Σ ln(N π_i)         π_i = 1 / (N (1 + λ·g_i))
 euclidean  N Σ (π_i - 1/N)²           π_i = (1 - (m_i - mean)·λ) / N
 =========  =========================  ===============================
 
-with g_i = m(x_i) - c.  Everything runs in float64 and draws no random numbers.
+with g_i = m(x_i) - c.  Everything runs in float64 and draws no random numbers.  One, two and
+many samples are told in one file, because their results and baselines are compared.
 
 Reference: Ravuri et al. 2023, arXiv:2306.09780.  Deviations: infeasibility is certified by a
 separating hyperplane instead of an approximate hull test; moments are whitened with rank

@@ -5,6 +5,8 @@ leave the mathematics to the pure functions.  The one-sample metrics keep only t
 of the model's moments, so the number of generated samples is free; test moments are kept one row
 per sample, because each test sample gets a weight.
 
+All four metrics are here, a hundred lines of docstrings and all: they differ in `compute` only.
+
 Weights follow the order of `update` calls.  After gathering over processes that order is by
 process, and a distributed sampler may repeat samples to fill its last batch: pass `ids` to know
 which weight belongs to which sample.
