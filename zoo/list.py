@@ -33,13 +33,13 @@ def shelf_table() -> Table:
     table = _table("Published models: zoo.load(name)", "name", "model", "data", "KiB", "score")
     for name in available():
         try:
-            card, folder = read_card(name)
+            card, _ = read_card(name)
             data = class_name("data", card.get("recipe", {}).get("data", "unknown"))
-            size = (folder / card["weights"]["file"]).stat().st_size
-        except (UserError, OSError) as error:
+        except UserError as error:
             table.add_row(name, "unusable", "", "", str(error))
             continue
-        table.add_row(name, card["model"], data, f"{size / 1024:.0f}", _first_score(card))
+        size = f"{card['weights']['bytes'] / 1024:.0f}"
+        table.add_row(name, card["model"], data, size, _first_score(card))
     return table
 
 
