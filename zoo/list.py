@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from zoo.arguments import Parser
 from zoo.contracts import capabilities
 from zoo.data import DATASETS
 from zoo.errors import UserError, exit_on_user_error
-from zoo.exhibition import exhibits, markdown
+from zoo.exhibition import exhibit, exhibits, markdown
 from zoo.models import MODELS
 from zoo.recipe import class_name, read_recipe, recipe_folder
-from zoo.shelf import available, read_card
+from zoo.shelf import available
 
 __all__ = ["main"]
 
@@ -29,24 +29,17 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def shelf_table() -> Table:
-    """Returns the published models with their first score."""
-    table = _table("Published models: zoo.load(name)", "name", "model", "data", "KiB", "score")
+    """Returns the published models, each with the score that stands for it."""
+    table = _table("Published models: zoo.load(name)", "name", "model", "data", "weights", "score")
     for name in available():
         try:
-            card, _ = read_card(name)
-            data = class_name("data", card.get("recipe", {}).get("data", "unknown"))
+            shown = exhibit(name)
         except UserError as error:
-            table.add_row(name, "unusable", "", "", str(error))
+            table.add_row(name, "unusable", "", "", escape(str(error)))
             continue
-        size = f"{card['weights']['bytes'] / 1024:.0f}"
-        table.add_row(name, card["model"], data, size, _first_score(card))
+        score = "" if shown.headline is None else f"{shown.ours}  {shown.headline['name']}"
+        table.add_row(name, shown.family, shown.data, shown.size, escape(score))
     return table
-
-
-def _first_score(card: dict[str, Any]) -> str:
-    scores = card.get("scores") or []
-    known = [score for score in scores if score["value"] is not None]
-    return f"{known[0]['name']} {known[0]['value']:.4f}" if known else ""
 
 
 def recipe_table() -> Table:
@@ -56,7 +49,7 @@ def recipe_table() -> Table:
         try:
             recipe = read_recipe(path)
         except UserError as error:
-            table.add_row(path.stem, "unusable", str(error))
+            table.add_row(path.stem, "unusable", escape(str(error)))
             continue
         table.add_row(path.stem, *(class_name(kind, recipe[kind]) for kind in ("model", "data")))
     return table

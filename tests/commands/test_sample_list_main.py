@@ -151,7 +151,7 @@ def test_the_list_names_everything_there_is(shelf, monkeypatch, capsys):
     for name in ("tiny", *MODELS, *DATASETS, *recipes):
         assert name in out
     line = next(line for line in out.splitlines() if line.startswith("tiny"))
-    assert line.split()[:3] == ["tiny", "InfoGAN", "Digits"] and "second 0.2500" in line
+    assert line.split()[:3] == ["tiny", "InfoGAN", "Digits"] and "0.25  second" in line
     line = next(line for line in out.splitlines() if line.startswith("InfoGAN"))
     assert "sample" in line and "traverse" in line and "classify" in line
 
@@ -162,7 +162,7 @@ def test_one_damaged_entry_does_not_hide_the_others(shelf, monkeypatch, capsys, 
     (copy / "broken").mkdir()
     (copy / "broken" / "card.json").write_text("{}")
     out = listed(copy, monkeypatch, capsys)
-    assert "unusable" in out and "second 0.2500" in out
+    assert "unusable" in out and "0.25  second" in out
 
 
 def test_one_broken_recipe_does_not_hide_the_others(shelf, monkeypatch, capsys, tmp_path):

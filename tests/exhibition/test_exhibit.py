@@ -48,6 +48,19 @@ def only_codes(shelf):
     return next(e for e in exhibits(shelf) if e.name == "codes")
 
 
+def test_the_mean_over_seeds_is_that_of_the_same_score(shelf, codes, score):
+    runs = [
+        {"seed": i, "scores": {ERROR: value, "nmi": 0.9}} for i, value in enumerate((0.03, 0.06))
+    ]
+    codes([score(ERROR, 0.031, "share")], seeds=runs)
+    assert only_codes(shelf).over_seeds == "mean of 2 seeds 4.5 %"
+    assert "mean of 2 seeds 4.5 %" in markdown(exhibits(shelf)).replace("\xa0", " ")
+    codes([score("fid[x,10k,test]", 3.8)], seeds=runs)  # the runs did not score this
+    assert only_codes(shelf).over_seeds == ""
+    codes([score(ERROR, 0.031, "share")], seeds=runs[:1])
+    assert only_codes(shelf).over_seeds == ""
+
+
 def test_without_the_papers_score_the_paper_is_not_shown(shelf, codes, score):
     codes([score("fid[x,10k,test]", 3.8), score(ERROR, None, "share")])
     found = only_codes(shelf)

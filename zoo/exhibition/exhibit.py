@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from zoo.contracts import capabilities
@@ -14,7 +15,7 @@ from zoo.paper import Paper, read_paper
 from zoo.recipe import class_name, read_recipe, recipe_folder
 from zoo.shelf import available, read_card
 
-__all__ = ["Exhibit", "amount", "exhibits"]
+__all__ = ["Exhibit", "amount", "exhibit", "exhibits"]
 
 # The score that stands for a model which has no paper's figure, the first of these that it has.
 HEADLINES = ("error", "code_error", "captions_shown", "mig", "nll", "bpd", "log_density", "elbo",
@@ -109,6 +110,17 @@ class Exhibit:
         return "" if score is None else amount(score["value"], score.get("unit", ""))
 
     @property
+    def over_seeds(self) -> str:
+        """The headline's mean over seeds, as the runs themselves scored it; empty with one run."""
+        score, runs = self.headline, self.card.get("seeds") or []
+        if score is None or len(runs) < 2:
+            return ""
+        values = [run["scores"].get(score["name"]) for run in runs]
+        if None in values:
+            return ""
+        return f"mean of {len(values)} seeds {amount(mean(values), score.get('unit', ''))}"
+
+    @property
     def theirs(self) -> str:
         """The paper's value in the same unit; empty if there is none."""
         paper, score = self.comparison, self.headline
@@ -179,12 +191,13 @@ def exhibits(shelf: Path | None = None) -> list[Exhibit]:
     Raises:
         UserError: if a card is damaged, or not of this zoo.
     """
-    found = [_read(name, shelf) for name in available(shelf)]
+    found = [exhibit(name, shelf) for name in available(shelf)]
     order = list(MODELS)
     return sorted(found, key=lambda e: (not e.generative, order.index(e.family), e.name))
 
 
-def _read(name: str, shelf: Path | None) -> Exhibit:
+def exhibit(name: str, shelf: Path | None = None) -> Exhibit:
+    """Reads what is shown of one model of the shelf; see `exhibits`."""
     card, folder = read_card(name, shelf=shelf)
     if card["model"] not in MODELS:
         raise UserError(f"the card of {name} names a model {card['model']!r} that the zoo lacks.")

@@ -63,6 +63,7 @@ def page(exhibit: Exhibit, pictures: dict[str, Picture]) -> str:
 
 def _head(e: Exhibit) -> str:
     facts = [] if e.headline is None else [(e.headline["name"], e.ours, e.at_least_as_good)]
+    facts += [("over seeds", e.over_seeds, False)] if e.over_seeds else []
     facts += [("the paper's", e.theirs, False)] if e.theirs else []
     facts += [("data", e.data, False), ("parameters", e.parameters, False)]
     facts += [("training", e.training, False), ("weights", e.size, False)]

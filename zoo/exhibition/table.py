@@ -44,6 +44,7 @@ def _row(exhibit: Exhibit) -> list[str]:
         ours = f"**{ours}**"
     if exhibit.headline is not None:
         ours += _below(_code(exhibit.headline["name"]))
+        ours += _below(_plain(exhibit.over_seeds))
     took, _, where = exhibit.training.partition(", ")
     return [
         name + _below(f"{_plain(exhibit.family)}, {_plain(exhibit.data)}"),
