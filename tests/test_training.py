@@ -137,26 +137,38 @@ def test_frozen_thaws_after_an_error():
     assert network.weight.requires_grad
 
 
-def test_ema_follows_the_formula():
+@pytest.mark.parametrize(
+    ("decay", "shares"), [(0.9, [2 / 11, 3 / 12, 4 / 13]), (0.2, [2 / 11, 0.2, 0.2])]
+)
+def test_ema_begins_short_sighted_and_then_follows_its_decay(decay, shares):
     network = nn.Linear(1, 1, bias=False)
-    average = ema_of(network, decay=0.9)
-    values = [1.0, 2.0, -1.0]
+    average = ema_of(network, decay)
     expected = None
-    for value in values:
+    for value, share in zip([1.0, 2.0, -1.0, 5.0], [None, *shares], strict=True):
         network.weight.data.fill_(value)
         update_ema(average, network)
-        expected = value if expected is None else 0.9 * expected + 0.1 * value
+        expected = value if expected is None else share * expected + (1 - share) * value
     assert float(average.module.weight) == pytest.approx(expected)
     assert not any(p.requires_grad for p in average.parameters())
+
+
+def test_ema_keeps_its_decay_in_the_long_run():
+    network = nn.Linear(1, 1, bias=False)
+    average = ema_of(network, 0.9)
+    average.n_averaged.fill_(1000)
+    average.module.weight.data.fill_(1.0)
+    network.weight.data.fill_(2.0)
+    update_ema(average, network)
+    assert float(average.module.weight) == pytest.approx(1.1)
 
 
 def test_ema_follows_buffers_too():
     network = nn.BatchNorm1d(2)
     average = ema_of(network, decay=0.5)
-    for value in (1.0, 3.0):
+    for value in (1.0, 12.0):
         network.running_mean.fill_(value)
         update_ema(average, network)
-    assert average.module.running_mean.tolist() == [2.0, 2.0]
+    assert average.module.running_mean.tolist() == [10.0, 10.0]  # 2/11 of the old one
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5])

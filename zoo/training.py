@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
@@ -158,18 +159,28 @@ def follow_cosine(module: L.LightningModule, highest: float, warm: float = 0.0) 
 
 
 def ema_of(network: nn.Module, decay: float) -> AveragedModel:
-    """Returns an exponential moving average of a network, its buffers included.
+    r"""Returns an exponential moving average of a network, its buffers included.
+
+    .. math:: \bar w \leftarrow d_n \bar w + (1 - d_n) w, \quad
+              d_n = \min\big(d, \tfrac{1 + n}{10 + n}\big)
+
+    after n updates: it begins short-sighted, so that a short training does not remember its start.
 
     Args:
         network: The network in training.
-        decay: Share of the old average kept at each update, in [0, 1).
+        decay: Share d of the old average kept at each update, in [0, 1).
 
     Raises:
         UserError: if decay lies outside [0, 1).
     """
     if not 0 <= decay < 1:
         raise UserError(f"ema_decay must lie in [0, 1), got {decay}.")
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+    def move(average: Any, present: Any, updates: Tensor) -> None:
+        n = int(updates)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(average, present, updates)
+
+    average = AveragedModel(network, multi_avg_fn=move, use_buffers=True)  # type: ignore[arg-type]
     return average.requires_grad_(False)
 
 
