@@ -16,7 +16,7 @@ FLOORS = [
     },
     {"models"},
     {"recipe", "evaluation", "logs", "runs"},
-    {"entry"},
+    {"entry", "sheets"},
     {"trained", "web"},
     {"hub"},
     {"places"},

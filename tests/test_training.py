@@ -18,6 +18,7 @@ from zoo.training import (
     minimise,
     progress,
     record,
+    risen,
     update_ema,
 )
 
@@ -169,6 +170,14 @@ def test_ema_follows_buffers_too():
         network.running_mean.fill_(value)
         update_ema(average, network)
     assert average.module.running_mean.tolist() == [10.0, 10.0]  # 2/11 of the old one
+
+
+@pytest.mark.parametrize(
+    "done, share, expected", [(0.0, 0.0, 1.0), (0.0, 0.25, 0.0), (0.1, 0.25, 0.4), (0.9, 0.25, 1.0)]
+)
+def test_a_weight_rises_over_a_share_of_the_training(monkeypatch, done, share, expected):
+    monkeypatch.setattr("zoo.training.progress", lambda module: done)
+    assert risen(SimpleNamespace(), share) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5])

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from zoo.arguments import Parser
-from zoo.callbacks.pictures import draw, unseen
 from zoo.entry import CARD, NAME
 from zoo.errors import UserError, exit_on_user_error
 from zoo.files import sha256
@@ -28,6 +27,7 @@ from zoo.pictures import save_png
 from zoo.places import writable_shelf
 from zoo.recipe import read_recipe
 from zoo.runs import RunFolder
+from zoo.sheets import draw, unseen
 from zoo.shelf import available, load, read_card, write_entry
 from zoo.trained import load_run
 

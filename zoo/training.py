@@ -29,6 +29,7 @@ __all__ = [
     "minimise",
     "progress",
     "record",
+    "risen",
     "update_ema",
 ]
 
@@ -142,6 +143,18 @@ def progress(module: L.LightningModule) -> float:
     return min(trainer.fit_loop.total_batch_idx / planned, 1.0) if planned > 0 else 0.0
 
 
+def risen(module: L.LightningModule, share: float) -> float:
+    r"""Returns the weight of a term that rises over the first part of the training.
+
+    .. math:: \min(1, t / \mathrm{share})
+
+    Args:
+        module: A module in training; t is its `progress`.
+        share: Share of the training after which the weight is 1; 0 for a weight of 1 throughout.
+    """
+    return min(progress(module) / share, 1.0) if share else 1.0
+
+
 def follow_cosine(module: L.LightningModule, highest: float, warm: float = 0.0) -> None:
     r"""Sets the rate of a module's first optimiser for the coming batch.
 
@@ -152,8 +165,8 @@ def follow_cosine(module: L.LightningModule, highest: float, warm: float = 0.0) 
         highest: Rate from which the cosine falls to zero.
         warm: Share of the training in which the rate rises, 0 for none.
     """
-    done = progress(module)
-    rate = highest * min(done / warm if warm else 1.0, 0.5 + 0.5 * math.cos(math.pi * done))
+    falling = 0.5 + 0.5 * math.cos(math.pi * progress(module))
+    rate = highest * min(risen(module, warm), falling)
     for group in module.trainer.optimizers[0].param_groups:
         group["lr"] = rate
 

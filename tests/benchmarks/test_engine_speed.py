@@ -141,8 +141,10 @@ def bare_recipe(model, data, batches, precision, clip):
                 x = pixels[indices].to(torch.float32).div_(255)
                 if data.binarize == "dynamic":
                     x = torch.bernoulli(x)
+                batch = Batch(x, labels[indices])
+                model.on_train_batch_start(batch, loop.total_batch_idx)  # its schedules
                 with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
-                    loss = model.training_step(Batch(x, labels[indices]), loop.total_batch_idx)
+                    loss = model.training_step(batch, loop.total_batch_idx)
                     if model.automatic_optimization:
                         bare_step(model, optimizers[0], loss, clip_norm=clip)
                 loop.total_batch_idx += 1

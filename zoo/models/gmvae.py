@@ -46,7 +46,7 @@ from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
-from zoo.training import follow_cosine, progress, record
+from zoo.training import follow_cosine, record, risen
 
 __all__ = ["GMVAE"]
 
@@ -342,7 +342,7 @@ class GMVAE(L.LightningModule):
         bound = [term for name, term in means.items() if name != "imbalance_nats"]
         record(self, {"nelbo_nats": torch.stack(bound).sum(), **means})
         costly = terms["y_rate_nats"].clamp(min=self.free_nats / self.views).mean()
-        weight = min(1.0, progress(self) / self.warmup) if self.warmup else 1.0
+        weight = risen(self, self.warmup)
         loss = means["distortion_nats"] + means["z_rate_nats"] + weight * means["w_rate_nats"]
         return loss + costly + self.balance * means["imbalance_nats"]
 

@@ -43,7 +43,7 @@ from zoo.models.registry import MODELS
 from zoo.nets.iaf import InverseAutoregressiveFlow
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
-from zoo.training import follow_cosine, progress, record
+from zoo.training import follow_cosine, record, risen
 
 __all__ = ["VAE"]
 
@@ -407,7 +407,7 @@ class VAE(L.LightningModule):
         if batch_idx % MEASURE_EVERY == 0:
             self._measure(code)
         noise = self._noise(code, self.samples)
-        weight = min(1.0, progress(self) / self.warmup) if self.warmup else 1.0
+        weight = risen(self, self.warmup)
         if self.samples > 1:
             bound, loss = self.importance_terms(x, code, noise, weight)
             record(self, {f"nelbo_is{self.samples}_nats": -bound})

@@ -1,11 +1,11 @@
-"""Pictures of a model: which there are, and that what they show of images belongs together."""
+"""Sheets of a model: which there are, and that what they show of images belongs together."""
 
 import torch
 
-from zoo.callbacks.pictures import draw, unseen
 from zoo.data import DATASETS
 from zoo.data.spec import ImageSpec
 from zoo.pictures import tiles
+from zoo.sheets import draw, unseen
 
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
 

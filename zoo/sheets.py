@@ -1,0 +1,91 @@
+"""Sheets of what a model can show, drawn alike while it learns and for its card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.contracts import Completes, HasLogProb, Reconstructs, Samples, Traverses
+from zoo.data import ImageData
+from zoo.data.images import unit_range
+from zoo.data.module import Split, spread
+from zoo.evaluation.midpoints import draws_codes, through_origin
+from zoo.pictures import grid
+
+__all__ = ["draw", "unseen"]
+
+ROWS, COLUMNS = 8, 8  # of pictures that begin with images of the data set
+SEED = 0  # the same latents in every picture, so that a person sees the same digits sharpen
+
+
+def unseen(data: ImageData, split: Split) -> Tensor | None:
+    """Returns a few images of a split to begin pictures with; None where there are none.
+
+    Args:
+        data: The data set.
+        split: ``val`` while a model is trained, ``test`` for its card.
+
+    Returns:
+        Images in [0, 1], spread evenly over the split, shape (N, C, H, W).
+    """
+    images = data.images(split)
+    if data.spec.points or len(images) == 0:
+        return None
+    return unit_range(images.fetch(spread(len(images), ROWS // 2 * COLUMNS)))
+
+
+def draw(model: Any, images: Tensor | None = None, count: int = 64) -> dict[str, Tensor]:
+    """Draws what a model can show: samples, one traversal per code, and what it makes of images.
+
+    Args:
+        model: A model.
+        images: Images in [0, 1] that it has not seen, shape (N, C, H, W), to be completed or
+            reconstructed; None leaves such pictures out.
+        count: Number of samples; of points of the plane, forty times as many.
+
+    Returns:
+        Pictures by name, each a colour image in [0, 1], shape (3, H, W).
+    """
+    sheets = {}
+    if isinstance(model, Samples):
+        count *= 40 if _of_points(model) else 1
+        sheets["samples"] = grid(model.sample(count, seed=SEED))
+    if isinstance(model, Traverses):
+        for code in model.codes():
+            sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
+    if images is not None and isinstance(model, Completes):
+        sheets["completions"] = grid(_completions(model, images[:ROWS]))
+    # What a flow reconstructs is the image itself.
+    if images is not None and isinstance(model, Reconstructs) and not isinstance(model, HasLogProb):
+        sheets["reconstructions"] = grid(_reconstructions(model, images))
+    if draws_codes(model) and not _of_points(model):
+        sheets["origin"] = grid(through_origin(model, seed=SEED))
+    return sheets
+
+
+def _of_points(model: Any) -> bool:
+    return model.spec.points
+
+
+def _completions(model: Any, images: Tensor) -> Tensor:
+    """Covers the lower half of images and has them completed, in several ways each.
+
+    Returns:
+        Rows of an image, its visible half, and completions, shape (N, COLUMNS, C, H, W).
+    """
+    mask = torch.zeros(images.shape[-2:], dtype=torch.bool)
+    mask[len(mask) // 2 :] = True
+    many = images.repeat_interleave(COLUMNS - 2, dim=0)
+    done = model.complete(many, mask, seed=SEED).cpu().unflatten(0, (len(images), COLUMNS - 2))
+    seen = images.where(~mask, 0.5)
+    return torch.cat([images[:, None], seen[:, None], done], dim=1)
+
+
+def _reconstructions(model: Any, images: Tensor) -> Tensor:
+    """Sets rows of reconstructions below rows of images, shape (2R, COLUMNS, C, H, W)."""
+    columns = min(COLUMNS, len(images))
+    images = images[: len(images) // columns * columns]
+    rows = (part.unflatten(0, (-1, columns)) for part in (images, model.reconstruct(images).cpu()))
+    return torch.stack(list(rows), dim=1).flatten(0, 1)
