@@ -61,5 +61,41 @@ def test_a_bar_shows_a_few_terms():
     assert shown == {"nmi": "0.500", "t0": "1.000", "t1": "1.000", "t2": "1.000"}
 
 
+class Drawn:
+    """Stands in for tqdm: keeps what it was told to show."""
+
+    total, n, disable, descriptions = 100, 0, False, ()
+
+    def __init__(self):
+        self.shown = []
+
+    def set_description(self, text):
+        self.descriptions = (*self.descriptions, text)
+
+    def reset(self):
+        self.n = 0
+
+    def refresh(self):
+        self.shown.append(self.n)
+
+    def set_postfix(self, terms):
+        pass
+
+
+@pytest.mark.parametrize("pause, drawn", [(0.15, [1, 3, 5, 7, 9, 10]), (1.0, list(range(1, 11)))])
+def test_a_bar_is_redrawn_by_the_clock_and_at_the_end(monkeypatch, pause, drawn):
+    now = [100.0]
+    monkeypatch.setattr("zoo.callbacks.progress.time.monotonic", lambda: now[0])
+    bar, run = Bar(), trainer(4, {}, num_training_batches=10)
+    monkeypatch.setattr(bar, "init_train_tqdm", Drawn)
+    bar._trainer = run
+    bar.on_train_epoch_start(run, None)
+    assert bar.train_progress_bar.descriptions[-1] == "epoch 5/9"
+    for batch in range(10):
+        bar.on_train_batch_end(run, None, None, None, batch)
+        now[0] += pause
+    assert bar.train_progress_bar.shown == drawn
+
+
 def test_tiny_and_huge_figures_stay_readable():
     assert brief_terms({"train/a": 1e-5, "train/b": 123456.0}) == ["a 1.000e-05", "b 123456.000"]

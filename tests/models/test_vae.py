@@ -229,6 +229,7 @@ def fit(model, batches, tmp_path):
         {"posterior": "none", "likelihood": "gaussian"},
         {"samples": 4},
         {"samples": 6, "resampled": 2},
+        {"samples": 6, "resampled": 2, "growth": 0.9},
     ],
     ids=str,
 )
@@ -239,6 +240,17 @@ def test_every_kind_trains_and_every_parameter_moves(options, tmp_path):
     fit(model, 3, tmp_path)
     for name, parameter in model.named_parameters():
         assert not torch.equal(parameter, before[name]), name
+
+
+def test_the_number_of_samples_grows_geometrically_to_all(tmp_path):
+    model = VAE(DIGITS, latent_dim=3, hidden=(8,), samples=16, resampled=2, growth=0.5)
+    seen = []
+    terms = model.importance_terms
+    model.importance_terms = lambda x, code, noise, weight: (
+        seen.append(len(noise)) or terms(x, code, noise, weight)
+    )
+    fit(model, 8, tmp_path)
+    assert seen == [1, 2, 4, 8, 16, 16, 16, 16]
 
 
 def test_warmup_lets_the_rate_in_gradually_and_the_learning_rate_falls(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ __all__ = ["Bar", "EpochLines", "brief_terms"]
 
 WIDTH = 100  # longest line
 TERMS_ON_BAR = 4
+REDRAW = 0.2  # seconds between two looks of a bar
 
 
 def brief_terms(figures: Mapping[str, float | Tensor]) -> list[str]:
@@ -48,6 +49,11 @@ class _Fresh:
         return fresh
 
 
+def _epoch(trainer: L.Trainer) -> str:
+    planned = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
+    return f"epoch {trainer.current_epoch + 1}{planned}"
+
+
 class EpochLines(L.Callback):
     """Prints one line per epoch, where there is no terminal to draw a bar on."""
 
@@ -60,9 +66,7 @@ class EpochLines(L.Callback):
         """Prints the epoch, the seconds so far and the terms of this epoch, as many as fit."""
         terms = brief_terms(self._fresh(trainer))
         if trainer.is_global_zero:
-            epochs = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
-            seconds = time.perf_counter() - self._start
-            line = f"epoch {trainer.current_epoch + 1}{epochs}  {seconds:.0f} s"
+            line = f"{_epoch(trainer)}  {time.perf_counter() - self._start:.0f} s"
             for term in terms:
                 if len(line) + 2 + len(term) <= WIDTH:
                     line += f"  {term}"
@@ -70,12 +74,28 @@ class EpochLines(L.Callback):
 
 
 class Bar(TQDMProgressBar):
-    """A bar with a few terms, redrawn rarely enough to cost nothing; each epoch's stays."""
+    """A bar with a few terms, redrawn a few times a second, however long a batch takes."""
 
     def __init__(self) -> None:
-        super().__init__(refresh_rate=20, leave=True)
+        super().__init__(refresh_rate=1, leave=True)
+        self._drawn = 0.0
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         """Returns the terms beside the bar, in a few letters each."""
         terms = [term.rsplit(" ", 1) for term in brief_terms(dict(trainer.callback_metrics))]
         return dict(terms[:TERMS_ON_BAR])
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Begins the epoch's bar, which stays."""
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(_epoch(trainer))
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Redraws, if the last time is a while ago or the epoch is over."""
+        now = time.monotonic()
+        if now - self._drawn >= REDRAW or batch_idx + 1 == self.total_train_batches:
+            self._drawn = now
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

@@ -15,6 +15,7 @@ Deviations:
 - Adam's rate falls along a cosine to zero; the papers train several times longer instead.
 - With `resampled`, the gradient of the importance-weighted bound goes through a few samples drawn
   by their weights instead of all k. Its expectation is the same (Burda et al., Section 3).
+- With `growth`, k grows in training: early on few samples teach almost as much, many times faster.
 - The feature loss is added to the distortion with a weight, on features of the zoo's classifiers.
 - The plain autoencoder draws samples from a normal law fitted to its codes, unit by unit.
 """
@@ -96,6 +97,7 @@ class VAE(L.LightningModule):
         samples: Importance samples k of the training objective; 1 for the ELBO.
         resampled: With k > 1, number of samples that the gradient goes through, drawn by their
             weights; 0 for all.
+        growth: Share of the training over which k grows geometrically from 1 to ``samples``.
         warmup: Share of the training over which the weight of the rate rises from 0 to 1.
         feature_network: Classifier of the shelf whose feature maps reconstructions should share,
             such as ``features_mnist``.
@@ -122,6 +124,7 @@ class VAE(L.LightningModule):
         flow_hidden: int = 200,
         samples: int = 1,
         resampled: int = 0,
+        growth: float = 0.0,
         warmup: float = 0.0,
         feature_network: str | None = None,
         feature_weight: float = 1.0,
@@ -138,6 +141,7 @@ class VAE(L.LightningModule):
             ("flow_hidden", flow_hidden, "[1, inf)"),
             ("samples", samples, "[1, inf)"),
             ("resampled", resampled, f"[0, {samples}]"),
+            ("growth", growth, "[0, 1]"),
             ("warmup", warmup, "[0, 1]"),
             ("feature_weight", feature_weight, "[0, inf)"),
             ("lr", lr, "[0, inf)"),
@@ -160,7 +164,8 @@ class VAE(L.LightningModule):
         self.spec, self.latent_dim = spec, latent_dim
         self.likelihood, self.posterior = likelihood, posterior
         self.expects_bits = likelihood == "bernoulli"
-        self.samples, self.resampled, self.warmup = samples, resampled, warmup
+        self.samples, self.resampled = samples, resampled
+        self.growth, self.warmup = growth, warmup
         self.feature_network, self.feature_weight = feature_network, feature_weight
         self.lr, self.betas = lr, betas
         self.prefers_bf16 = network == "conv"
@@ -385,7 +390,7 @@ class VAE(L.LightningModule):
         Returns:
             The bound's mean over the batch, in nats, and the loss, both scalars.
         """
-        if not self.resampled:
+        if not 0 < self.resampled < len(noise):
             fit, ratio = self._log_parts(x, code, noise)
             bound = importance_bound((fit - ratio).detach())
             return bound.mean(), -importance_bound(fit - weight * ratio).mean()
@@ -406,11 +411,12 @@ class VAE(L.LightningModule):
         code = self._read(x)
         if batch_idx % MEASURE_EVERY == 0:
             self._measure(code)
-        noise = self._noise(code, self.samples)
+        samples = round(self.samples ** risen(self, self.growth))
+        noise = self._noise(code, samples)
         weight = risen(self, self.warmup)
         if self.samples > 1:
             bound, loss = self.importance_terms(x, code, noise, weight)
-            record(self, {f"nelbo_is{self.samples}_nats": -bound})
+            record(self, {"nelbo_is_nats": -bound, "samples": bound.new_tensor(samples)})
             return loss
         terms = self.elbo_terms(x, code, noise)
         nelbo = terms["distortion_nats"] + terms["rate_nats"]
