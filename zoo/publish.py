@@ -29,7 +29,7 @@ from zoo.recipe import read_recipe
 from zoo.runs import RunFolder
 from zoo.sheets import draw, unseen
 from zoo.shelf import available, load, read_card, write_entry
-from zoo.trained import load_run
+from zoo.trained import load_run, read_checkpoint
 
 __all__ = ["main", "publish", "send"]
 
@@ -115,8 +115,16 @@ def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _training(run: Path) -> dict[str, Any]:
-    ran_on = json.loads(RunFolder(run).environment.read_text(encoding="utf-8"))
+    """Reads where and for how long a run was trained; refuses one that has not ended."""
+    folder = RunFolder(run)
+    ran_on = json.loads(folder.environment.read_text(encoding="utf-8"))
     ran_on.pop("command", None)
+    trained = read_checkpoint(folder.last).get("callbacks", {}).get("Checkpoints", {})
+    if trained.get("batches") != ran_on.get("batches"):
+        raise UserError(
+            f"the run {run} has not ended: wait for it, or continue it with --ckpt_path "
+            f"{folder.last}."
+        )
     return {**ran_on, "commit": _commit()}
 
 

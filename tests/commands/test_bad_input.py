@@ -126,6 +126,18 @@ def checkpoint(change):
     return setup
 
 
+def record(change):
+    """Changes what the run wrote down about itself before the command runs."""
+
+    def setup(place):
+        path = place.run / "environment.json"
+        ran_on = json.loads(path.read_text())
+        change(ran_on)
+        path.write_text(json.dumps(ran_on))
+
+    return setup
+
+
 def truncate(path, place=None):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -429,7 +441,14 @@ CASES = {
     "publishing nothing": Case("publish", "", "RUN_OR_NAME"),
     "publishing no run": Case("publish", "{here} --name x", "is no run"),
     "publishing under a path": Case("publish", "{run} --name ../x", "is no name"),
-    "publishing a run that did not end": Case(
+    "publishing a run that goes on": Case(
+        "publish", "{run} --name x", "has not ended", record(lambda ran_on: ran_on.pop("batches"))
+    ),
+    "publishing a run that was continued": Case(
+        "publish", "{run} --name x", "has not ended",
+        record(lambda ran_on: ran_on.update(batches=1)),
+    ),
+    "publishing a spread without scores": Case(
         "publish", "{run} --name x --seeds {run}", "has no evaluation.json"
     ),
     "evaluating nothing": Case("evaluate", "", "required"),
