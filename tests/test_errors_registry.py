@@ -7,7 +7,14 @@ import os
 import pytest
 
 from zoo.arguments import Parser, in_a_sentence
-from zoo.errors import UserError, check_interval, did_you_mean, exit_on_user_error, user_error_in
+from zoo.errors import (
+    UserError,
+    check_counts,
+    check_interval,
+    did_you_mean,
+    exit_on_user_error,
+    user_error_in,
+)
 from zoo.registry import Registry
 
 
@@ -59,6 +66,12 @@ def test_numbers_outside_an_interval_are_refused(value, interval, said):
     with pytest.raises(UserError) as refused:
         check_interval("--x", value, interval)
     assert str(refused.value) == said
+
+
+def test_counts_are_refused_by_their_names():
+    check_counts(rows=1, steps=3)
+    with pytest.raises(UserError, match="steps must be at least 1, got 0"):
+        check_counts(rows=1, steps=0)
 
 
 def test_a_wrong_request_is_found_behind_what_a_library_made_of_it():

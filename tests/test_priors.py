@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from zoo.errors import UserError
-from zoo.priors import PRIORS, midpoint_kl, solve_nonparametric
+from zoo.functional.paths import arc, line
+from zoo.priors import PRIORS, midpoint_kl, solve_nonparametric, walk
 
 CASES = Path(__file__).parent / "cases" / "npprior"
 GIVEN = json.loads((CASES / "given.json").read_text())
@@ -200,3 +201,12 @@ def test_a_lopsided_histogram_is_sampled_with_mean_nought():
     prior = solve_nonparametric(64, 0.02, symmetric=False)
     z = prior.sample(200_000, 1, seeded()).double()
     assert abs(float(z.mean())) < 0.015 and abs(float(z.var()) - 1) < 0.05
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_walks_are_straight_but_under_the_normal_law(name):
+    law = PRIORS[name]
+    law = law() if isinstance(law, type) else law
+    start, end = law.sample(3, 4, seeded()), law.sample(3, 4, seeded(1))
+    expected = (arc if name == "normal" else line)(start, end, 5)
+    torch.testing.assert_close(walk(law, start, end, 5), expected)

@@ -14,7 +14,14 @@ import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-__all__ = ["UserError", "check_interval", "did_you_mean", "exit_on_user_error", "user_error_in"]
+__all__ = [
+    "UserError",
+    "check_counts",
+    "check_interval",
+    "did_you_mean",
+    "exit_on_user_error",
+    "user_error_in",
+]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing on a full disk or quota raises
 
@@ -67,6 +74,19 @@ def check_interval(option: str, value: float | Iterable[float], interval: str) -
         if not (above and below):
             must = "be finite" if math.isinf(number) else wanted
             raise UserError(f"{option} must {must}, got {number}.")
+
+
+def check_counts(**counts: int) -> None:
+    """Refuses numbers of things, by their names, of which there must be at least one.
+
+    Raises:
+        UserError: naming the first that is not positive.
+
+    Example:
+        >>> check_counts(rows=8, steps=10)
+    """
+    for name, count in counts.items():
+        check_interval(name, count, "[1, inf)")
 
 
 def user_error_in(error: BaseException | None) -> UserError | None:

@@ -37,6 +37,7 @@ from zoo.functional.midpoint import (
     largest_variance,
     minimise_midpoint_kl,
 )
+from zoo.functional.paths import arc, line
 from zoo.registry import Registry
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Uniform",
     "midpoint_kl",
     "solve_nonparametric",
+    "walk",
 ]
 
 BINS, VARIANCE = 1024, 0.005  # of the table that ships with the zoo
@@ -74,6 +76,24 @@ class Prior(Protocol):
 
 
 PRIORS: Registry[Prior] = Registry("prior")
+
+
+def walk(law: Prior, start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Walks between codes of a law: straight, but on an arc under the normal law.
+
+    The arc keeps the length of normal codes typical. Under the other laws it would leave what a
+    decoder has seen.
+
+    Args:
+        law: The law that the codes were drawn from.
+        start: Codes, shape (N, D).
+        end: Codes, shape (N, D).
+        steps: Number S of codes along a walk, both ends among them.
+
+    Returns:
+        Codes, shape (N, S, D).
+    """
+    return (arc if isinstance(law, Normal) else line)(start, end, steps)
 
 
 class Normal:

@@ -1,9 +1,9 @@
-"""The random affine map that both players look through."""
+"""Random affine maps and moves by whole pixels, and the code that tells of the moves."""
 
 import pytest
 import torch
 
-from zoo.functional.augmentation import random_affine
+from zoo.functional.augmentation import moved, random_affine, shift_code, shifted
 
 
 def seeded(seed=0):
@@ -51,3 +51,30 @@ def test_the_average_map_is_the_identity():
     middle = torch.arange(9.0) - 4
     assert abs((weight.sum(0) * middle).sum().item()) < 0.05
     assert abs((weight.sum(1) * middle).sum().item()) < 0.05
+
+
+def test_moves_agree_with_slices():
+    x = torch.rand(2, 3, 5, 4)
+    y = moved(x, torch.tensor([[2, -1], [0, 3]]))
+    torch.testing.assert_close(y[0, :, 2:, :3], x[0, :, :3, 1:])
+    torch.testing.assert_close(y[1, :, :, 3:], x[1, :, :, :1])
+    assert (y[0, :, :2] == 0).all() and (y[0, :, :, 3] == 0).all() and (y[1, :, :, :3] == 0).all()
+
+
+def test_half_of_a_batch_is_shifted_by_every_distance_and_told_so():
+    torch.manual_seed(0)
+    x = torch.rand(2000, 1, 6, 6)
+    y, by = shifted(x, 2)
+    assert (by[:1000] == 0).all() and torch.equal(y[:1000], x[:1000])
+    torch.testing.assert_close(y, moved(x, by))
+    assert set(by[1000:].unique().tolist()) == {-2, -1, 0, 1, 2}
+    code = shift_code(x, 2, by)
+    assert code.shape == (2000, 10) and code.dtype == x.dtype
+    places = code.unflatten(1, (2, 5)) @ torch.arange(-2.0, 3.0)
+    torch.testing.assert_close(places, by.float())
+    assert torch.equal(shift_code(x, 2)[0], code[0])  # not moved
+
+
+def test_without_shifts_there_is_nothing_to_tell():
+    x = torch.rand(3, 1, 4, 4)
+    assert shifted(x, 0) == (x, None) and shift_code(x, 0) is None

@@ -8,6 +8,7 @@ import torch
 from zoo.data import ImageSpec
 from zoo.data.spec import Batch
 from zoo.errors import UserError
+from zoo.functional.augmentation import shift_code
 from zoo.models import MADE
 
 TINY = ImageSpec(1, 2, 3, 0)
@@ -71,7 +72,7 @@ def test_the_sampler_is_the_plain_loop(variant):
     x = torch.zeros(7, 20, dtype=torch.float64)
     network = model._in_order(model.average.module, 0).eval()
     for d in range(20):
-        logits = network(x, model._context(x))[:, d, 0]
+        logits = network(x, shift_code(x, model.augment))[:, d, 0]
         x[:, d] = (u[:, d] < logits.sigmoid()).double()
     assert torch.equal(model.sample(7, seed=3).flatten(1).double(), x)
 
@@ -102,11 +103,11 @@ def test_moved_images_are_learned_as_such_and_do_not_disturb_the_answer():
     """The context of an image that was not moved is the one that `log_prob` uses."""
     model = model_of("moved")
     x = ALL.double()
-    still = model._context(x)
+    still = shift_code(x, model.augment)
     assert still.shape == (64, 6) and torch.equal(
         still[0], torch.tensor([0.0, 1, 0, 0, 1, 0]).double()
     )
-    moved = model._context(x, torch.tensor([[1, -1]]).expand(64, 2))
+    moved = shift_code(x, model.augment, torch.tensor([[1, -1]]).expand(64, 2))
     assert torch.equal(moved[0], torch.tensor([0.0, 0, 1, 1, 0, 0]).double())
     net = model.average.module
     assert not torch.allclose(net(x.flatten(1), still), net(x.flatten(1), moved))

@@ -8,6 +8,7 @@ import torch
 from zoo.data import ImageSpec
 from zoo.data.spec import Batch
 from zoo.errors import UserError
+from zoo.functional.augmentation import shift_code
 from zoo.models import NADE
 
 TINY = ImageSpec(1, 2, 3, 0)
@@ -69,7 +70,7 @@ def test_the_sampler_is_the_plain_loop(variant):
     u = torch.rand(7, 20, generator=torch.Generator().manual_seed(3)).double()
     x = torch.zeros(7, 20, dtype=torch.float64)
     for d in range(20):
-        logits = model.average(x, None, model._context(x), model.activation)[:, d]
+        logits = model.average(x, None, shift_code(x, model.augment), model.activation)[:, d]
         x[:, d] = (u[:, d] < logits.sigmoid()).double()
     assert torch.equal(model.sample(7, seed=3).flatten(1).double(), x)
 
@@ -100,11 +101,11 @@ def test_moved_images_are_learned_as_such_and_do_not_disturb_the_answer():
     """The context of an image that was not moved is the one that `log_prob` uses."""
     model = model_of("moved")
     x = ALL.double()
-    still = model._context(x)
+    still = shift_code(x, model.augment)
     assert still.shape == (64, 6) and torch.equal(
         still[0], torch.tensor([0.0, 1, 0, 0, 1, 0]).double()
     )
-    moved = model._context(x, torch.tensor([[1, -1]]).expand(64, 2))
+    moved = shift_code(x, model.augment, torch.tensor([[1, -1]]).expand(64, 2))
     assert torch.equal(moved[0], torch.tensor([0.0, 0, 1, 1, 0, 0]).double())
     net = model.average.module
     assert not torch.allclose(

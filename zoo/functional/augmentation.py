@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["moved", "random_affine"]
+__all__ = ["moved", "random_affine", "shift_code", "shifted"]
 
 
 def random_affine(x: Tensor, std: float, *, generator: torch.Generator | None = None) -> Tensor:
@@ -67,3 +67,41 @@ def moved(x: Tensor, by: Tensor) -> Tensor:
     source = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]
     source = source.flatten(1)[:, None].expand(-1, x.shape[1], -1)
     return x.flatten(2).gather(2, source).view_as(x) * inside[:, None]
+
+
+def shifted(x: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
+    """Moves the second half of a batch by whole pixels, drawn uniformly; the first half stays.
+
+    Args:
+        x: Images, shape (B, C, H, W).
+        most: Largest move along each axis; 0 returns x itself.
+
+    Returns:
+        Images of the shape of x, and by how much each was moved, shape (B, 2); None if `most` is 0.
+    """
+    if most == 0:
+        return x, None
+    by = torch.randint(-most, most + 1, (len(x), 2), device=x.device)
+    by[: len(x) // 2] = 0
+    return moved(x, by), by
+
+
+def shift_code(x: Tensor, most: int, by: Tensor | None = None) -> Tensor | None:
+    """Tells a model by how much its images were moved, so that it need not wonder.
+
+    Args:
+        x: Images, any shape (B, ...); decide device and number format.
+        most: Largest move along each axis.
+        by: Pixels down and to the right, shape (B, 2); None if the images stay where they are.
+
+    Returns:
+        One-hot rows and columns, shape (B, 2 (2 most + 1)); None if `most` is 0.
+
+    Example:
+        >>> shift_code(torch.zeros(1, 4), 1)
+        tensor([[0., 1., 0., 0., 1., 0.]])
+    """
+    if most == 0:
+        return None
+    by = torch.zeros(len(x), 2, dtype=torch.int64, device=x.device) if by is None else by
+    return F.one_hot(by + most, 2 * most + 1).flatten(1).to(x)

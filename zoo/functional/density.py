@@ -33,6 +33,9 @@ def dequantise(x: Tensor, noise: Tensor | float, levels: int = 256) -> Tensor:
 
     .. math:: y = ((L - 1) x + u) / L
 
+    With uniform noise, the mean of log p(y) - D log L over draws bounds the log-probability of the
+    D grey levels from below.
+
     Args:
         x: Pixels k / (L - 1) in [0, 1], any shape.
         noise: u in [0, 1), uniform for likelihoods, 1/2 for the middle of the interval.

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import bernoulli_log_prob
@@ -113,20 +113,11 @@ class BetaVAE(L.LightningModule):
     # ---------------------------------------------------------------- what a user calls
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws images, each the mean of p(x | z) for a z from the prior.
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative.
+        Each is the mean of p(x | z) for a z from the prior.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         return self.decode(self._prior(n, seed))
 
     def decode(self, z: Tensor) -> Tensor:
@@ -181,14 +172,10 @@ class BetaVAE(L.LightningModule):
 
         Returns:
             Images in [0, 1], shape (rows, steps, C, H, W).
-
-        Raises:
-            UserError: if there is no such unit, or rows or steps are not positive.
         """
         if code not in {f"z{unit + 1}" for unit in range(self.latent_dim)}:
             raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
-        if rows < 1 or steps < 1:
-            raise UserError(f"a traversal needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         z = self._prior(rows, seed).repeat_interleave(steps, dim=0)
         z[:, int(code[1:]) - 1] = torch.linspace(-REACH, REACH, steps).repeat(rows)
         return self.decode(z).unflatten(0, (rows, steps))
@@ -196,14 +183,9 @@ class BetaVAE(L.LightningModule):
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks straight from one sample to another.
 
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-
-        Raises:
-            UserError: if rows or steps are not positive.
+        Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        if rows < 1 or steps < 1:
-            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         z = self._prior(2 * rows, seed)
         walk = line(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))

@@ -29,15 +29,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.adversarial import discriminator_loss, generator_loss, packed
-from zoo.functional.paths import arc, line
 from zoo.functional.ranges import centred, to_unit
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
 from zoo.nets.mlp import MLP
-from zoo.priors import PRIORS
+from zoo.priors import PRIORS, walk
 from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
 
 __all__ = ["GAN"]
@@ -140,22 +139,12 @@ class GAN(L.LightningModule):
     # ---------------------------------------------------------------- what a user calls
 
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
-        """Draws images.
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-            label: Class of all images; None draws classes uniformly. Only for a model that was
-                trained with classes.
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative, or there is no such class.
+        All are of class ``label``, or of classes drawn uniformly, if the model was trained with
+        classes.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         if label is not None and not self.num_labels:
             raise UserError("this GAN was trained without classes: it takes no --label.")
         if label is not None and not 0 <= label < self.num_labels:
@@ -178,23 +167,15 @@ class GAN(L.LightningModule):
         return to_unit(draw, points=self.spec.points).clamp(0, 1)
 
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Walks from one sample to another of the same class.
+        """Walks as `zoo.priors.walk` does, from one sample to another of the same class.
 
-        Under the normal prior the latents walk on the arc between their ends, which keeps their
-        length typical; under the others they walk straight.
-
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-
-        Raises:
-            UserError: if rows or steps are not positive.
+        Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        if rows < 1 or steps < 1:
-            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         z, y = self._latents(2 * rows, seed)
-        walk = (arc if self.prior == "normal" else line)(z[:rows], z[rows:], steps).flatten(0, 1)
-        labels = y[:rows].repeat_interleave(steps)
-        return self.decode(self._join(walk, labels)).unflatten(0, (rows, steps))
+        z = walk(self.law, z[:rows], z[rows:], steps).flatten(0, 1)
+        y = y[:rows].repeat_interleave(steps)
+        return self.decode(self._join(z, y)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- the two players
 

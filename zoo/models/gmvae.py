@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.augmentation import random_affine
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import categorical_kl, gaussian_kl, standard_normal_kl
@@ -153,22 +153,12 @@ class GMVAE(L.LightningModule):
     # ---------------------------------------------------------------- what a user calls
 
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
-        """Draws images, each the mean of p(x | z).
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-            label: The component of all images; None draws it uniformly. Components are numbered
-                as training found them, not as digits.
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative or there is no such component.
+        Each is the mean of p(x | z), for a z of component ``label``, or of components drawn
+        uniformly. They are numbered as training found them, not as digits.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         if label is not None and not 0 <= label < self.num_codes:
             raise UserError(f"--label must lie in 0..{self.num_codes - 1}, got {label}.")
         w, noise, y = self._latents(n, seed)
@@ -248,8 +238,7 @@ class GMVAE(L.LightningModule):
         """
         if code not in self.codes():
             raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
-        if rows < 1 or steps < 1:
-            raise UserError(f"a traversal needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         w, noise, _ = self._latents(rows, seed)
         w, noise = (part.repeat_interleave(self.num_codes, dim=0) for part in (w, noise))
         y = torch.arange(self.num_codes).repeat(rows)

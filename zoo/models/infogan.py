@@ -42,7 +42,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.adversarial import (
     categorical_information,
     discriminator_loss,
@@ -166,22 +166,12 @@ class InfoGAN(L.LightningModule):
     # ---------------------------------------------------------------- what a user calls
 
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
-        """Draws images.
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-            label: A value of the categorical code for all images; None draws it uniformly. Codes
-                are numbered as training found them, not as digits.
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative or the label is no value of the code.
+        All have the value ``label`` of the categorical code, or values drawn uniformly. They are
+        numbered as training found them, not as digits.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         if label is not None and not 0 <= label < self.num_codes:
             raise UserError(f"--label must lie in 0..{self.num_codes - 1}, got {label}.")
         z, c, u = self._latents(n, seed)
@@ -247,8 +237,7 @@ class InfoGAN(L.LightningModule):
         """
         if code not in self.codes():
             raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
-        if rows < 1 or steps < 1:
-            raise UserError(f"a traversal needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         steps = self.num_codes if code == "category" else steps
         z, c, u = (part.repeat_interleave(steps, dim=0) for part in self._latents(rows, seed))
         if code == "category":
@@ -267,14 +256,9 @@ class InfoGAN(L.LightningModule):
         The noise walks on the arc between its ends, which keeps its length typical; the
         continuous codes walk straight.
 
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-
-        Raises:
-            UserError: if rows or steps are not positive.
+        Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        if rows < 1 or steps < 1:
-            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         z, c, u = self._latents(2 * rows, seed)
         z = arc(z[:rows], z[rows:], steps).flatten(0, 1)
         u = line(u[:rows], u[rows:], steps).flatten(0, 1)

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval
-from zoo.functional.augmentation import moved
+from zoo.functional.augmentation import shift_code, shifted
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
@@ -115,13 +115,9 @@ class MADE(L.LightningModule):
         return self.masks
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Computes the log-probability of binary images in raster order.
+        """Computes log p of images (B, C, H, W), rounded to 0 or 1, in raster order.
 
-        Args:
-            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
-
-        Returns:
-            Nats per image, shape (B,); counting measure on {0, 1}.
+        Nats per image, shape (B,); counting measure on {0, 1}.
         """
         return self._log_prob(x, 0)
 
@@ -130,45 +126,21 @@ class MADE(L.LightningModule):
 
         .. math:: \log \frac1K \sum_k p_k(x)
 
-        Args:
-            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
-
-        Returns:
-            Nats per image, shape (B,); counting measure on {0, 1}.
+        in the units of `log_prob`.
         """
         each = torch.stack([self._log_prob(x, k) for k in range(self.masks)])
         return each.logsumexp(dim=0) - math.log(self.masks)
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws images.
-
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-
-        Returns:
-            Images of 0 and 1, shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative.
-        """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        """Draws n images of 0 and 1, shape (n, C, H, W), the same for the same seed."""
+        check_interval("n", n, "[0, inf)")
         x = torch.zeros(n, *self.spec.shape)
         return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed)
 
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
-        """Draws the unknown pixels of images, each given those before it in raster order.
+        """Draws pixels of images (B, C, H, W) where a mask is True, each given those before it.
 
         Known pixels further down do not help, so what is drawn above them may not fit to them.
-
-        Args:
-            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
-            mask: True where a pixel is unknown, to be drawn; broadcasts to the shape of x.
-            seed: Makes the draw repeatable; None draws anew.
-
-        Returns:
-            Images of 0 and 1, shape (B, C, H, W).
         """
         known = ~mask.expand_as(x).flatten(1).to(self.device)
         given = self._own(x.flatten(1).round())
@@ -180,17 +152,19 @@ class MADE(L.LightningModule):
 
         with answering(self):
             network = self._in_order(self.average.module, 0)
-            return network.unroll(draw, len(x), self._context(x)).view_as(x)
+            return network.unroll(draw, len(x), shift_code(given, self.augment)).view_as(x)
 
     # ---------------------------------------------------------------- the likelihood
 
     def _log_prob(self, x: Tensor, k: int) -> Tensor:
         with answering(self):
             network = self._in_order(self.average.module, k)
-            x = self._own(x.flatten(1).round())
-            return in_chunks(
-                lambda x: bernoulli_log_prob(x, network(x, self._context(x))[..., 0]).sum(1), x
-            )
+
+            def part(x: Tensor) -> Tensor:
+                logits = network(x, shift_code(x, self.augment))[..., 0]
+                return bernoulli_log_prob(x, logits).sum(dim=1)
+
+            return in_chunks(part, self._own(x.flatten(1).round()))
 
     def _in_order(self, network: Any, k: int) -> MaskedMLP:
         """Gives a network the k-th mask; where there is one only, it has it."""
@@ -204,14 +178,6 @@ class MADE(L.LightningModule):
         """Brings a tensor to the device and the number format of the weights."""
         return x.to(next(self.parameters()))
 
-    def _context(self, x: Tensor, by: Tensor | None = None) -> Tensor | None:
-        """Says by how much images were moved: one-hot rows and columns; by nothing if not told."""
-        if not self.augment:
-            return None
-        by = torch.zeros(len(x), 2, dtype=torch.int64) if by is None else by
-        code = F.one_hot(by.to(self.device) + self.augment, 2 * self.augment + 1)
-        return self._own(code.flatten(1))
-
     # ---------------------------------------------------------------- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -219,12 +185,8 @@ class MADE(L.LightningModule):
         follow_cosine(self, self.lr, WARM)
         update_ema(self.average, self.network)
         network = self._in_order(self.network, self.global_step % self.masks)
-        x, by = batch.image.round(), None
-        if self.augment:
-            by = torch.randint(-self.augment, self.augment + 1, (len(x), 2), device=x.device)
-            by[: len(x) // 2] = 0
-            x = moved(x, by)
-        context, x = self._context(x, by), x.flatten(1)
+        x, by = shifted(batch.image.round(), self.augment)
+        context, x = shift_code(x, self.augment, by), x.flatten(1)
         logits = network(F.dropout(x, self.input_dropout), context)[..., 0]
         loss = -bernoulli_log_prob(x, logits.float()).sum(1).mean()
         record(self, {"nll_nats": loss})

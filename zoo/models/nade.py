@@ -31,12 +31,11 @@ from typing import Literal, cast
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval, did_you_mean
-from zoo.functional.augmentation import moved
+from zoo.functional.augmentation import shift_code, shifted
 from zoo.functional.autoregressive import nade_logits
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.inference import answering, generator_for, in_chunks
@@ -143,13 +142,9 @@ class NADE(L.LightningModule):
         return self.orders
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Computes the log-probability of binary images in raster order.
+        """Computes log p of images (B, C, H, W), rounded to 0 or 1, in raster order.
 
-        Args:
-            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
-
-        Returns:
-            Nats per image, shape (B,); counting measure on {0, 1}.
+        Nats per image, shape (B,); counting measure on {0, 1}.
         """
         return self._log_prob(x, 0)
 
@@ -158,52 +153,28 @@ class NADE(L.LightningModule):
 
         .. math:: \log \frac1K \sum_k p_k(x)
 
-        Args:
-            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
-
-        Returns:
-            Nats per image, shape (B,); counting measure on {0, 1}.
+        in the units of `log_prob`.
         """
         each = torch.stack([self._log_prob(x, k) for k in range(self.orders)])
         return each.logsumexp(dim=0) - math.log(self.orders)
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws images.
-
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-
-        Returns:
-            Images of 0 and 1, shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative.
-        """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        """Draws n images of 0 and 1, shape (n, C, H, W), the same for the same seed."""
+        check_interval("n", n, "[0, inf)")
         x = torch.zeros(n, *self.spec.shape)
         return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed)
 
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
-        """Draws the unknown pixels of images, each given those before it in raster order.
+        """Draws pixels of images (B, C, H, W) where a mask is True, each given those before it.
 
         Known pixels further down do not help, so what is drawn above them may not fit to them.
-
-        Args:
-            x: Images in [0, 1], rounded to 0 or 1, shape (B, C, H, W).
-            mask: True where a pixel is unknown, to be drawn; broadcasts to the shape of x.
-            seed: Makes the draw repeatable; None draws anew.
-
-        Returns:
-            Images of 0 and 1, shape (B, C, H, W).
         """
         known = ~mask.expand_as(x).flatten(1).to(self.device)
         given = self._own(x.flatten(1).round())
         u = torch.rand(given.shape, generator=generator_for(seed)).to(given)
         with answering(self):
             net = cast(_Weights, self.average.module)
-            b, c = net.offsets(self._context(x))
+            b, c = net.offsets(shift_code(given, self.augment))
             b, inner = b.expand_as(given), c.expand(len(x), -1)
             pixels = []
             for d in range(given.shape[1]):
@@ -220,7 +191,7 @@ class NADE(L.LightningModule):
             order, x = self._order(k), self._own(x.flatten(1).round())
 
             def part(x: Tensor) -> Tensor:
-                logits = self.average(x, order, self._context(x), self.activation)
+                logits = self.average(x, order, shift_code(x, self.augment), self.activation)
                 return bernoulli_log_prob(x, logits).sum(dim=1)
 
             return in_chunks(part, x)
@@ -236,26 +207,14 @@ class NADE(L.LightningModule):
         """Brings a tensor to the device and the number format of the weights."""
         return x.to(next(self.parameters()))
 
-    def _context(self, x: Tensor, by: Tensor | None = None) -> Tensor | None:
-        """Says by how much images were moved: one-hot rows and columns; by nothing if not told."""
-        if not self.augment:
-            return None
-        by = torch.zeros(len(x), 2, dtype=torch.int64) if by is None else by
-        code = F.one_hot(by.to(self.device) + self.augment, 2 * self.augment + 1)
-        return self._own(code.flatten(1))
-
     # ---------------------------------------------------------------- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the negative log-likelihood in nats in the order whose turn it is."""
         follow_cosine(self, self.lr, WARM)
         update_ema(self.average, self.network)
-        x, by = batch.image.round(), None
-        if self.augment:
-            by = torch.randint(-self.augment, self.augment + 1, (len(x), 2), device=x.device)
-            by[: len(x) // 2] = 0
-            x = moved(x, by)
-        context, x = self._context(x, by), x.flatten(1)
+        x, by = shifted(batch.image.round(), self.augment)
+        context, x = shift_code(x, self.augment, by), x.flatten(1)
         order = self._order(self.global_step % self.orders)
         logits = self.network(x, order, context, self.activation).float()
         loss = -bernoulli_log_prob(x, logits).sum(dim=1).mean()

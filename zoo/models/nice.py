@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.augmentation import moved
 from zoo.functional.density import (
     dequantise,
@@ -118,30 +118,17 @@ class NICE(L.LightningModule):
     # ---------------------------------------------------------------- what a user calls
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Computes the exact log-density of dequantised images.
+        """Computes the exact log-density of images k / 255, (B, C, H, W), dequantised by new noise.
 
-        Args:
-            x: Images k / 255 in [0, 1], shape (B, C, H, W); noise is drawn from the global stream,
-                so that the mean over draws bounds the log-probability of the 8-bit image, once
-                D log 256 is subtracted. Points of the plane are taken as they are.
-
-        Returns:
-            Nats per example, shape (B,), with respect to the Lebesgue measure on pixels scaled to
-            [0, 1].
+        Nats per example, shape (B,); Lebesgue measure on pixels in [0, 1], see `dequantise`. Points
+        of the plane are taken as they are.
         """
         with answering(self):
             y = self._dequantised(x).to(self.device)
             return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Maps images to latents, taking the middle of each grey level's interval.
-
-        Args:
-            x: Images in [0, 1], shape (B, C, H, W).
-
-        Returns:
-            Latents h, shape (B, C H W); logistic or normal under the model.
-        """
+        """Maps images (B, C, H, W) to latents h (B, C H W), from the middles of grey levels."""
         y = x if self.spec.points else dequantise(x, 0.5)
         with answering(self):
             return in_chunks(
@@ -150,14 +137,7 @@ class NICE(L.LightningModule):
             )
 
     def decode(self, z: Tensor) -> Tensor:
-        """Maps latents to images, the exact inverse of `encode`.
-
-        Args:
-            z: Latents, shape (B, C H W).
-
-        Returns:
-            Images, shape (B, C, H, W), cut to [0, 1].
-        """
+        """Maps latents (B, C H W) to images (B, C, H, W), cut to [0, 1]; undoes `encode`."""
         with answering(self):
             y = self._image(in_chunks(self._average.inverse, z.to(self.device)))
         return y.clamp(0, 1) if self.spec.points else quantise(y)
@@ -167,36 +147,20 @@ class NICE(L.LightningModule):
         return self.decode(self.encode(x))
 
     def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """Draws images.
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-            temperature: Factor of the latents: below 1 likelier latents, at 0 the mode of their
-                law every time.
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n or the temperature is negative.
+        Latents are multiplied by the temperature: at 0 they are the mode of their law.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         check_interval("--temperature", temperature, "[0, inf)")
         return self.decode(temperature * self._latents(n, seed))
 
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks from one sample to another, on an arc that keeps the latents' variance.
 
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-
-        Raises:
-            UserError: if rows or steps are not positive.
+        Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        if rows < 1 or steps < 1:
-            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         z = self._latents(2 * rows, seed)
         walk = arc(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))

@@ -166,42 +166,21 @@ class PixelCNN(L.LightningModule):
         return self._each_class(x).logsumexp(dim=1) - math.log(self.classes)
 
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
-        """Draws images.
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-            label: Class of all images, where the model knows classes; None draws it uniformly.
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative, or the label is none of the model's classes.
+        All are of class ``label``, or of classes drawn uniformly, where the model knows classes.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         x = torch.zeros(n, *self.spec.shape)
         return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed, label=label)
 
     def complete(
         self, x: Tensor, mask: Tensor, *, seed: int | None = None, label: int | None = None
     ) -> Tensor:
-        """Draws the unknown pixels of images, each given those before it in raster order.
+        """Draws pixels of images (B, C, H, W) where a mask is True, each given those before it.
 
         Known pixels further down do not help, so what is drawn above them may not fit to them.
-
-        Args:
-            x: Images in [0, 1], rounded to the nearest of the levels, shape (B, C, H, W).
-            mask: True where a pixel is unknown, to be drawn; broadcasts to the shape of x.
-            seed: Makes the draw repeatable; None draws anew.
-            label: Class of all images, where the model knows classes; None draws it uniformly.
-
-        Returns:
-            Images in [0, 1], shape (B, C, H, W).
-
-        Raises:
-            UserError: if the label is none of the model's classes.
+        Images are of class ``label``, or of classes drawn uniformly, where the model knows classes.
         """
         generator = generator_for(seed)
         classes = torch.randint(max(1, self.classes), (len(x),), generator=generator)

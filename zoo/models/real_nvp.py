@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.density import dequantise, from_logits, quantise, to_logits
 from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
@@ -134,29 +134,19 @@ class RealNVP(L.LightningModule):
     # ---------------------------------------------------------------- what a user calls
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Computes the exact log-density of dequantised images.
+        """Computes the exact log-density of images k / 255, (B, C, H, W), dequantised by new noise.
 
-        Args:
-            x: Images k / 255 in [0, 1], shape (B, C, H, W); noise is drawn from the global stream,
-                so that the mean over draws bounds the log-probability of the 8-bit image, once
-                D log 256 is subtracted. Points of the plane are taken as they are.
-
-        Returns:
-            Nats per example, shape (B,), with respect to the Lebesgue measure on pixels scaled to
-            [0, 1].
+        Nats per example, shape (B,); Lebesgue measure on pixels in [0, 1], see `dequantise`. Points
+        of the plane are taken as they are.
         """
         with answering(self):
             y = self._dequantised(x).to(self.device)
             return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Maps images to latents, taking the middle of each grey level's interval.
+        """Maps images (B, C, H, W), from the middles of grey levels, to latents (B, C H W).
 
-        Args:
-            x: Images in [0, 1], shape (B, C, H, W).
-
-        Returns:
-            Latents, shape (B, C H W), those of the finest scale first.
+        Those of the finest scale come first.
         """
         y = x if self.spec.points else dequantise(x, 0.5)
         with answering(self):
@@ -166,14 +156,7 @@ class RealNVP(L.LightningModule):
             )
 
     def decode(self, z: Tensor) -> Tensor:
-        """Maps latents to images, the exact inverse of `encode`.
-
-        Args:
-            z: Latents, shape (B, C H W).
-
-        Returns:
-            Images, shape (B, C, H, W), cut to [0, 1].
-        """
+        """Maps latents (B, C H W) to images (B, C, H, W), cut to [0, 1]; undoes `encode`."""
         with answering(self):
             y = in_chunks(
                 lambda part: from_logits(self._average.inverse(part), self.alpha),
@@ -186,36 +169,20 @@ class RealNVP(L.LightningModule):
         return self.decode(self.encode(x))
 
     def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """Draws images.
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-            temperature: Factor of the latents: below 1 likelier latents, at 0 the same image every
-                time, the one of latent 0 (the mode of a normal law).
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n or the temperature is negative.
+        Latents are multiplied by the temperature: at 0 they are 0, the mode of a normal law.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         check_interval("--temperature", temperature, "[0, inf)")
         return self.decode(self._latents(n, seed, temperature))
 
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks from one sample to another, on an arc that keeps the latents' variance.
 
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-
-        Raises:
-            UserError: if rows or steps are not positive.
+        Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        if rows < 1 or steps < 1:
-            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         z = self._latents(2 * rows, seed)
         walk = arc(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))

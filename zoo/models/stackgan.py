@@ -196,8 +196,7 @@ class StackGAN(L.LightningModule):
         Raises:
             UserError: if n is negative, or the caption has words that the model does not know.
         """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        check_interval("n", n, "[0, inf)")
         if caption is None:
             chosen = torch.randint(KNOWN_CAPTIONS, (n,), generator=generator_for(seed))
             tokens = self.known_captions.cpu()[chosen]

@@ -25,16 +25,15 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.adversarial import gradient_penalty, wasserstein_estimate
-from zoo.functional.paths import arc, line
 from zoo.functional.ranges import centred, to_unit
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder
 from zoo.nets.mlp import MLP, init_he
 from zoo.nets.resnet import ResNetCritic, ResNetGenerator
-from zoo.priors import PRIORS
+from zoo.priors import PRIORS, walk
 from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
 
 __all__ = ["WGANGP"]
@@ -134,20 +133,8 @@ class WGANGP(L.LightningModule):
     # ---------------------------------------------------------------- what a user calls
 
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws images.
-
-        Args:
-            n: Number of images.
-            seed: Makes the draw repeatable; None draws anew.
-
-        Returns:
-            Images in [0, 1], shape (n, C, H, W).
-
-        Raises:
-            UserError: if n is negative.
-        """
-        if n < 0:
-            raise UserError(f"the number of samples must not be negative, got {n}.")
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed."""
+        check_interval("n", n, "[0, inf)")
         return self.decode(self._latents(n, seed))
 
     def decode(self, z: Tensor) -> Tensor:
@@ -157,22 +144,14 @@ class WGANGP(L.LightningModule):
         return to_unit(raw, points=self.spec.points).clamp(0, 1)
 
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Walks from one sample to another.
+        """Walks as `zoo.priors.walk` does, from one sample to another.
 
-        Under the normal prior the latents walk on the arc between their ends, which keeps their
-        length typical; under the others they walk straight.
-
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-
-        Raises:
-            UserError: if rows or steps are not positive.
+        Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        if rows < 1 or steps < 1:
-            raise UserError(f"an interpolation needs rows and steps, got {rows} and {steps}.")
+        check_counts(rows=rows, steps=steps)
         z = self._latents(2 * rows, seed)
-        walk = (arc if self.prior == "normal" else line)(z[:rows], z[rows:], steps)
-        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
+        z = walk(self.law, z[:rows], z[rows:], steps)
+        return self.decode(z.flatten(0, 1)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- the two players
 
