@@ -41,6 +41,10 @@ from zoo.shelf import load
 __all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
 
 GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
+OF_A_BATCH = (
+    "on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
+    "on_before_optimizer_step", "on_train_batch_end",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -178,9 +182,23 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
         "use_distributed_sampler": False,  # the loaders share out the data themselves
     }
     try:
-        return L.Trainer(**arguments)
+        trainer = L.Trainer(**arguments)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise _refusal(error) or error from error
+    _spare_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
+    return trainer
+
+
+def _spare_empty_hooks(callbacks: list[Callback]) -> None:
+    """Has the trainer pass over hooks that do nothing: some sixty calls a batch, for ten that do.
+
+    The trainer calls what is callable, so a hook that a callback inherits becomes None in it.
+    """
+    for one in callbacks:
+        for name in OF_A_BATCH:
+            inherits = getattr(type(one), name) is getattr(Callback, name)
+            if inherits and name not in vars(one):
+                setattr(one, name, None)
 
 
 def _listed(value: Any) -> list[Any]:
