@@ -50,6 +50,28 @@ def test_completions_keep_the_upper_half_of_unseen_images():
     assert (found[:, 1, 14:] == 0.5).all() and (found[:, 2:, 14:] == 1).all()
 
 
+class Coded:
+    """Two codes: the first has three values, the second as many as asked for."""
+
+    spec = SPEC
+
+    def codes(self):
+        return ("kind", "tone")
+
+    def traverse(self, code, *, rows=8, steps=10, seed=0):
+        steps = 3 if code == "kind" else steps
+        return torch.linspace(0, 1, steps)[None, :, None, None, None].expand(rows, -1, 1, 28, 28)
+
+
+def test_all_codes_stand_on_one_sheet_row_by_row():
+    sheets = draw(Coded())
+    assert set(sheets) == {"traverse-kind", "traverse-tone", "traversals"}
+    shown = tiles(sheets["traversals"], 28, 28)[:, 0, 0, 0].view(2, 10)
+    torch.testing.assert_close(shown[0, :3], torch.tensor([0, 0.5, 1.0]))
+    assert (shown[0, 3:] == 0.5).all()
+    torch.testing.assert_close(shown[1], torch.linspace(0, 1, 10))
+
+
 def test_what_a_flow_reconstructs_is_not_shown_and_nothing_is_without_images():
     images = torch.rand(3, 1, 28, 28)
     assert set(draw(Inverts(), images)) == {"samples", "completions", "reconstructions"}

@@ -37,7 +37,7 @@ def unseen(data: ImageData, split: Split) -> Tensor | None:
 
 
 def draw(model: Any, images: Tensor | None = None, count: int = 64) -> dict[str, Tensor]:
-    """Draws what a model can show: samples, one traversal per code, and what it makes of images.
+    """Draws what a model can show: samples, its codes one by one, what it makes of images.
 
     Args:
         model: A model.
@@ -55,6 +55,9 @@ def draw(model: Any, images: Tensor | None = None, count: int = 64) -> dict[str,
     if isinstance(model, Traverses):
         for code in model.codes():
             sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
+        if len(model.codes()) > 1:
+            rows = [model.traverse(code, rows=1, seed=SEED)[0].cpu() for code in model.codes()]
+            sheets["traversals"] = grid(_rows(rows))
     if images is not None and isinstance(model, Completes):
         sheets["completions"] = grid(_completions(model, images[:ROWS]))
     # What a flow reconstructs is the image itself.
@@ -67,6 +70,13 @@ def draw(model: Any, images: Tensor | None = None, count: int = 64) -> dict[str,
 
 def _of_points(model: Any) -> bool:
     return model.spec.points
+
+
+def _rows(rows: list[Tensor]) -> Tensor:
+    """Stacks rows of images, shape (S, C, H, W) each; short ones end in grey."""
+    longest = max(len(row) for row in rows)
+    grey = [row.new_full((longest - len(row), *row.shape[1:]), 0.5) for row in rows]
+    return torch.stack([torch.cat(parts) for parts in zip(rows, grey, strict=True)])
 
 
 def _completions(model: Any, images: Tensor) -> Tensor:

@@ -69,6 +69,10 @@ def test_units_are_named_by_rate_and_a_traversal_moves_its_own():
     model = BetaVAE(SPEC, latent_dim=12, width=4)
     model.unit_rate.copy_(torch.arange(12.0))
     assert model.codes()[0] == "z12" and len(model.codes()) == SHOWN
+    model.unit_rate[2:] = 0.01  # silent
+    assert model.codes() == ("z2",)
+    model.unit_rate.zero_()
+    assert model.codes() == ("z1",)
     asked = []
     model.decode = lambda z: asked.append(z) or torch.zeros(len(z), 1, 8, 8)
     model.traverse("z2", rows=2, steps=5)

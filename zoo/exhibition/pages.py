@@ -26,6 +26,7 @@ CAPTIONS = {
     "completions": "A test image, the half of it that is kept, and six ways to complete it",
     "reconstructions": "Test images, and below each its reconstruction from its code",
     "origin": "Each row walks from a latent code through the origin to its opposite",
+    "traversals": "One image, and what each code makes of it; a row for every code",
 }
 Picture = tuple[str, int, int]  # address beside the page, width, height
 

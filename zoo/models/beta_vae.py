@@ -40,7 +40,8 @@ __all__ = ["BetaVAE"]
 Network = Literal["mlp", "conv"]
 
 REACH = 2.0  # standard deviations to both sides that a traversal covers
-SHOWN = 10  # units that pictures show
+SHOWN = 10  # units that pictures show at most
+SILENT = 0.05  # nats: a unit with a lower rate says nothing that could be seen
 
 
 @MODELS.register
@@ -157,9 +158,10 @@ class BetaVAE(L.LightningModule):
             return importance_bound(torch.stack(log_weights))
 
     def codes(self) -> tuple[str, ...]:
-        """Names the latent units, at most ten, those with the highest rate first."""
+        """Names the latent units that are not silent, at most ten, the highest rate first."""
         order = self.unit_rate.argsort(descending=True, stable=True)[:SHOWN]
-        return tuple(f"z{int(unit) + 1}" for unit in order)
+        heard = max(1, int((self.unit_rate > SILENT).sum()))
+        return tuple(f"z{int(unit) + 1}" for unit in order[:heard])
 
     def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Varies one latent unit from -2 to 2, all else fixed along a row.
