@@ -85,7 +85,8 @@ def left(shared_runs, request):
 def test_a_run_leaves_its_files(left):
     folder, _ = left
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    sheets = ["samples", "traverse-category", "traverse-continuous1", "traverse-continuous2"]
+    codes = ["category", "continuous1", "continuous2"]
+    sheets = ["samples", *(f"traverse-{code}" for code in codes), "traversals"]
     pictures = {f"pictures/{s}-epoch000{epoch}.png" for s in sheets for epoch in (1, 2, 3)}
     assert names == pictures | {
         "recipe.yaml", "environment.json", "metrics.csv", "evaluation.json",
