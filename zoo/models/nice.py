@@ -149,7 +149,8 @@ class NICE(L.LightningModule):
     def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
-        Latents are multiplied by the temperature: at 0 they are the mode of their law.
+        Latents are multiplied by the temperature: below 1 they are likelier, at 0 the mode of their
+        law.
         """
         check_interval("n", n, "[0, inf)")
         check_interval("--temperature", temperature, "[0, inf)")
