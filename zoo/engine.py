@@ -33,6 +33,7 @@ from zoo.callbacks import (
 )
 from zoo.data import ImageData
 from zoo.errors import UserError
+from zoo.memory import keep_freed_memory
 from zoo.precision import automatic_precision
 from zoo.processes import lost_others
 from zoo.runs import RunFolder
@@ -233,6 +234,7 @@ def train(
         # Lightning has torch look for a driver's library whenever it asks for a GPU, which an
         # optimiser does in every step; torch's own way remembers that there is none.
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    keep_freed_memory()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _bring_features(model)
     try:

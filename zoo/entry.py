@@ -221,9 +221,12 @@ def _model_of(card: dict[str, Any]) -> nn.Module:
 
 
 def build_model(section: Any, spec: ImageSpec) -> Any:
-    """Builds a model whose random start is about to be overwritten; spares the user's stream."""
+    """Builds a model whose random start is about to be overwritten; spares the user's stream.
+
+    Its convolutions answer faster, on CPUs too, where channels lie last, as in training.
+    """
     with torch.random.fork_rng(devices=[]):
-        return build("model", section, spec=spec)
+        return build("model", section, spec=spec).to(memory_format=torch.channels_last)
 
 
 def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:

@@ -19,6 +19,7 @@ from zoo.evaluation.inception import INCEPTION, inception
 from zoo.evaluation.modes import StacksDigits
 from zoo.evaluation.score import Progress, no_progress
 from zoo.files import sha256
+from zoo.memory import keep_freed_memory
 from zoo.places import find
 from zoo.progress import bar
 from zoo.recipe import arguments_of, build, class_name, read_recipe
@@ -215,6 +216,7 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
             "need a feature network of that data set on the shelf (see python -m zoo.list), or "
             "--features inception-legacy for natural images."
         )
+    keep_freed_memory()
     scores, seconds = evaluate(task)
     return {
         "model": type(subject.model).__name__,

@@ -67,7 +67,7 @@ def test_finite_losses_and_every_parameter_gets_a_gradient(trained):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_shelf_round_trip_keeps_every_answer(name, tmp_path):
-    model = make(name).eval()
+    model = make(name).to(memory_format=torch.channels_last).eval()  # as training leaves it
     write_entry("model", model, {}, half=False, shelf=tmp_path)
     again = load("model", shelf=tmp_path)
     if hasattr(model, "sample"):

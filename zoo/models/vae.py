@@ -56,7 +56,7 @@ Posterior = Literal["gaussian", "iaf", "none"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 CONTEXT = 100  # length of what the encoder tells the flow of the posterior
 MEASURE_EVERY = 10  # batches between measurements of the codes' moments
-AT_ONCE = 1000  # latents that pass the decoder at once in a bound; more do not fit the cache
+AT_ONCE = {"mlp": 1000, "conv": 100}  # latents that pass a decoder at once; more leave the cache
 REACH = 3.0  # standard deviations to both sides that a traversal covers
 SHOWN = 10  # units that pictures show, those that images move most
 
@@ -169,6 +169,7 @@ class VAE(L.LightningModule):
         self.feature_network, self.feature_weight = feature_network, feature_weight
         self.lr, self.betas = lr, betas
         self.prefers_bf16 = network == "conv"
+        self.at_once = AT_ONCE[network]
 
         said = latent_dim * (1 if posterior == "none" else 2)
         said += CONTEXT if posterior == "iaf" else 0
@@ -234,7 +235,7 @@ class VAE(L.LightningModule):
         with answering(self):
             x = x.to(self.device)
             code = self._read(x)
-            at_once = max(1, AT_ONCE // max(1, len(x)))
+            at_once = max(1, self.at_once // max(1, len(x)))
             counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
             parts = [self._log_parts(x, code, self._noise(code, count)) for count in counts]
             return importance_bound(torch.cat([fit - ratio for fit, ratio in parts]))
@@ -377,7 +378,7 @@ class VAE(L.LightningModule):
             bound = importance_bound((fit - ratio).detach())
             return bound.mean(), -importance_bound(fit - weight * ratio).mean()
         with torch.no_grad():
-            parts = noise.split(max(1, AT_ONCE // len(x)))
+            parts = noise.split(max(1, self.at_once // len(x)))
             each = [self._log_parts(x, code, part) for part in parts]
             fit, ratio = (torch.cat(values) for values in zip(*each, strict=True))  # (k, B)
         start = torch.rand(len(x), device=x.device)
