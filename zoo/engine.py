@@ -54,7 +54,7 @@ class Options:
 
     Args:
         seed: Seed of everything.
-        save_every: Batches between checkpoints.
+        save_every: Batches between checkpoints; None for half a minute's worth.
         pictures_every: Epochs between pictures and scores.
         monitor: Quantity whose best checkpoint is kept, or None.
         monitor_mode: Whether small or large is best.
@@ -63,7 +63,7 @@ class Options:
     """
 
     seed: int
-    save_every: int
+    save_every: int | None
     pictures_every: int
     monitor: str | None
     monitor_mode: Literal["min", "max"]

@@ -93,7 +93,7 @@ class Fit(LightningCLI):
             "wandb": (WandbMode, "auto"),
             "log_checkpoints": (bool, False),
             "pictures_every": (int, 1),
-            "save_every": (int, 1000),
+            "save_every": (int | None, None),
             "monitor": (str | None, None),
             "monitor_mode": (Literal["min", "max"], "min"),
             "evaluate": (bool, True),
@@ -117,7 +117,7 @@ class Fit(LightningCLI):
             if number < -1 or (key in ("num_nodes", "devices") and number == 0):
                 raise UserError(f"--trainer.{key} must be a positive number, got {value}.")
         for key in ("save_every", "pictures_every"):
-            if self.config[key] < 1:
+            if self.config[key] is not None and self.config[key] < 1:
                 raise UserError(f"--{key} must be at least 1, got {self.config[key]}.")
 
     def instantiate_classes(self) -> None:

@@ -24,7 +24,8 @@ OPTIONS = {
     "or off.",
     "log_checkpoints": "Send the checkpoints to W&B at the end (true or false).",
     "pictures_every": "Epochs between pictures and scores; default 1.",
-    "save_every": "Batches between checkpoints, besides one at each epoch's end; default 1000.",
+    "save_every": "Batches between checkpoints, besides one at the end; default: half a minute's "
+    "worth.",
     "monitor": "Logged quantity whose best checkpoint is kept, such as "
     "'val/code_error[one-to-one,train->val]'.",
     "monitor_mode": "Whether min or max of it is best; default min.",

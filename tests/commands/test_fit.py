@@ -170,12 +170,31 @@ def test_steps_are_batches(runs):
     assert progress["ready"] == 25
 
 
-def test_checkpoints_come_every_so_many_batches(runs, monkeypatch):
-    saved = []
+@pytest.fixture
+def saved(monkeypatch):
+    """Lists the batches after which checkpoints were written."""
+    found = []
     save = Checkpoints._save
-    monkeypatch.setattr(Checkpoints, "_save", lambda *a: (saved.append(a[3]), save(*a)))
+    monkeypatch.setattr(Checkpoints, "_save", lambda *a: (found.append(a[3]), save(*a)))
+    return found
+
+
+def test_checkpoints_come_every_so_many_batches(runs, saved):
     assert runs.here("--save_every=4", "--trainer.max_epochs=2") == 0
-    assert saved == [4, 8, 12, 16, 19, 20, 24, 28, 32, 36, 38]
+    assert saved == [4, 8, 12, 16, 20, 24, 28, 32, 36, 38]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "batches"),
+    [(3600.0, [2 * BATCHES]), (-1.0, list(range(1, 2 * BATCHES + 1)))],
+    ids=["run shorter than that", "no time at all"],
+)
+def test_by_default_checkpoints_come_by_the_clock_and_at_the_end(
+    runs, saved, monkeypatch, seconds, batches
+):
+    monkeypatch.setattr("zoo.callbacks.checkpoints.HALF_A_MINUTE", seconds)
+    assert runs.here("--trainer.max_epochs=2") == 0
+    assert saved == batches
 
 
 # ---------------------------------------------------------------- endings

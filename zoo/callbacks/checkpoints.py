@@ -22,7 +22,8 @@ from zoo.logs import MetricsFile, log_step
 
 __all__ = ["Checkpoints", "Stopped", "atomic_checkpoints"]
 
-ASK_EVERY = 10  # batches between questions whether another process was told to stop
+ASK_EVERY = 10  # batches between questions to the other processes
+HALF_A_MINUTE = 30.0  # so much work a kill may cost; a checkpoint takes a tenth of a second
 
 
 class Stopped(Exception):
@@ -64,7 +65,7 @@ class _Signals:
 
 
 class Checkpoints(Checkpoint):
-    """Writes ``last.ckpt`` every so many batches and at each epoch's end, and ``best.ckpt``.
+    """Writes ``last.ckpt`` every so often and at the end, and ``best.ckpt``.
 
     Lightning's own callback counts optimiser steps instead of batches, and writes before the
     figures of a batch have reached the loggers, so that they are lost if the run is killed there.
@@ -73,7 +74,7 @@ class Checkpoints(Checkpoint):
 
     Args:
         folder: Where they go.
-        every: Batches between checkpoints.
+        every: Batches between checkpoints; None for half a minute's worth.
         monitor: Logged quantity whose best epoch is kept, or None.
         mode: Whether small or large is best.
         patience: Epochs after which a quantity of validation must have been logged.
@@ -83,10 +84,10 @@ class Checkpoints(Checkpoint):
     """
 
     def __init__(
-        self, folder: Path, every: int, monitor: str | None = None,
+        self, folder: Path, every: int | None = None, monitor: str | None = None,
         mode: Literal["min", "max"] = "min", patience: int = 1,
     ) -> None:  # fmt: skip
-        if every < 1:
+        if every is not None and every < 1:
             raise UserError(f"--save_every must be at least 1, got {every}.")
         self.last, self.best = folder / "last.ckpt", folder / "best.ckpt"
         self.every, self.monitor, self.patience = every, monitor, patience
@@ -95,13 +96,13 @@ class Checkpoints(Checkpoint):
         self.seconds = 0.0
         self.batches, self.step = 0, -1
         self._signals = _Signals()
-        self._since = time.perf_counter()
+        self._since = self._saved = time.perf_counter()
 
     # ---------------------------------------------------------------- when
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock, and listens for requests to stop."""
-        self._since = time.perf_counter()
+        self._since = self._saved = time.perf_counter()
         self._signals.listen()
 
     def on_train_batch_end(
@@ -113,18 +114,19 @@ class Checkpoints(Checkpoint):
         if trainer.is_last_batch or trainer.fit_loop._should_accumulate():
             return
         stop = self._asked_to_stop(trainer, seen)
-        if stop is not None or seen // self.every > self.batches // self.every:
+        if stop is not None or self._due(trainer, seen):
             self._save(trainer, self.last, seen)
         if stop is not None:
             raise Stopped(stop, seen)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves; the best first, so that the last one knows of it."""
+        """Saves the best, so that the last one knows of it, and the last one at the end."""
         seen = trainer.fit_loop.total_batch_idx + 1
-        if self._is_best(trainer):
+        best, stop = self._is_best(trainer), self._asked_to_stop(trainer, 0)
+        if best:
             self._save(trainer, self.best, seen)
-        self._save(trainer, self.last, seen)
-        stop = self._asked_to_stop(trainer, 0)
+        if best or stop is not None or _ends(trainer) or self._due(trainer, seen, ask=True):
+            self._save(trainer, self.last, seen)
         if stop is not None:
             raise Stopped(stop, seen)
 
@@ -141,6 +143,17 @@ class Checkpoints(Checkpoint):
     ) -> None:
         """Gives the signals back."""
         self._signals.release()
+
+    def _due(self, trainer: L.Trainer, seen: int, ask: bool = False) -> bool:
+        """Says whether a checkpoint's turn has come; the same on all processes."""
+        if self.every is not None:
+            return seen // self.every > self.batches // self.every
+        late = time.perf_counter() - self._saved > HALF_A_MINUTE
+        if trainer.world_size == 1:
+            return late
+        if seen % ASK_EVERY and not ask:
+            return False
+        return trainer.strategy.reduce_boolean_decision(late, all=False)
 
     def _asked_to_stop(self, trainer: L.Trainer, seen: int) -> int | None:
         """Returns the signal by which any process was asked to stop; the same on all of them."""
@@ -188,6 +201,7 @@ class Checkpoints(Checkpoint):
                     logger.log_metrics(figures, self.step)
                 logger.flush()
         trainer.save_checkpoint(path)
+        self._saved = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         """Keeps the batches seen, the step of the loggers, the seconds spent, the best value."""
@@ -202,6 +216,14 @@ class Checkpoints(Checkpoint):
         """Brings them back."""
         self.batches, self.step = state_dict["batches"], state_dict["step"]
         self.seconds, self.best_value = state_dict["seconds"], state_dict["best_value"]
+
+
+def _ends(trainer: L.Trainer) -> bool:
+    """Says whether the epoch that ends is the last one."""
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    by_epochs = epochs not in (None, -1) and trainer.current_epoch + 1 >= epochs
+    by_steps = steps != -1 and trainer.global_step >= steps
+    return bool(trainer.should_stop or by_epochs or by_steps)
 
 
 def _figures(trainer: L.Trainer) -> dict[str, float]:
