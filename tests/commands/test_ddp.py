@@ -78,7 +78,8 @@ def test_two_processes_train_one_model(runs, tmp_path):
 
 
 def test_a_child_that_dies_ends_the_run(runs):
-    process = runs.start('{"kill_at": 12, "ranks": [1], "say": 11}', *TWO)
+    plan = '{"kill_at": 12, "ranks": [1], "say": 11}'
+    process = runs.start(plan, *TWO, f"--save_every={BATCHES}")
     assert _until_ready(process) == process.pid
     start = time.monotonic()
     code, _, errors = finish(process, 60)
@@ -156,7 +157,8 @@ def test_several_processes_stop_together(runs, signum):
 
 @pytest.mark.slow
 def test_two_processes_continue(runs):
-    code, _, errors = finish(runs.start('{"kill_at": 12, "ranks": [0]}', *TWO))
+    plan = '{"kill_at": 12, "ranks": [0]}'
+    code, _, errors = finish(runs.start(plan, *TWO, f"--save_every={BATCHES}"))
     assert code == -9
     code, output, errors = finish(runs.start("{}", *TWO, "--ckpt_path=last"))
     assert code == 0, errors
