@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import os
 import time
 import traceback
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -237,8 +240,10 @@ def train(
     keep_freed_memory()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _bring_features(model)
+    _answer_beforehand(type(model).training_step)
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+        with _old_objects_at_rest():
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
     except Stopped:
         together.children.wait(GRACE)
         raise
@@ -254,6 +259,22 @@ def train(
         begun = trainer.global_step > 0
         raise (None if begun else _refusal(error)) or error from error.__cause__
     together.children.wait(60)
+
+
+def _answer_beforehand(step: Any) -> None:
+    """Writes down the step's signature, which the trainer has Python work out at every batch."""
+    step.__signature__ = inspect.signature(step)
+
+
+@contextmanager
+def _old_objects_at_rest() -> Iterator[None]:
+    """Has Python's collector pass over what was imported and built before training."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _bring_features(model: Any) -> None:

@@ -71,7 +71,7 @@ def alternate(tmp_path):
         }  # fmt: skip
         choose(settings, model)
         folder = RunFolder(tmp_path)
-        options = Options(0, 1000, 1000, None, "min", evaluate=False, terminal=True)
+        options = Options(0, None, 1000, None, "min", evaluate=False, terminal=True)
         trainer = build_trainer(settings, folder, options)
         trainer.loggers = [MetricsFile(folder.metrics)]
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
