@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import torch
 
 from zoo.data import DATASETS, ImageData
 from zoo.data.module import Split
-from zoo.entry import load_entry, open_entry
+from zoo.entry import digest, load_entry, open_entry
 from zoo.errors import UserError, did_you_mean
 from zoo.evaluation import Features, Task, evaluate, fitting
 from zoo.evaluation.inception import INCEPTION, inception
 from zoo.evaluation.modes import StacksDigits
+from zoo.evaluation.notes import Notes
 from zoo.evaluation.score import Progress, no_progress
 from zoo.files import sha256
 from zoo.memory import keep_freed_memory
@@ -26,6 +27,7 @@ from zoo.recipe import arguments_of, build, class_name, read_recipe
 from zoo.runs import RunFolder, environment
 from zoo.shelf import available, load, read_card
 from zoo.trained import load_run
+from zoo.web import cache_folder
 
 __all__ = ["PRESETS", "Subject", "features_for", "find_subject", "judge", "task_for"]
 
@@ -205,7 +207,8 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
     """Scores a subject and returns a report of plain values.
 
     The report holds everything that changes a figure: hashes of data, weights and feature
-    network, counts, seeds and versions.
+    network, counts, seeds and versions. If the same was asked for before and ended half-way, long
+    work goes on from there.
 
     Raises:
         UserError: if no protocol fits.
@@ -217,8 +220,7 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
             "--features inception-legacy for natural images."
         )
     keep_freed_memory()
-    scores, seconds = evaluate(task)
-    return {
+    report = {
         "model": type(subject.model).__name__,
         "weights_sha256": subject.weights_sha256,
         "data": {
@@ -233,10 +235,24 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
         "split": task.split,
         "limit": task.limit,
         "seed": 0,
-        "scores": [score.as_dict() for score in scores],
-        "seconds": seconds,
         "environment": {k: v for k, v in environment().items() if k != "command"},
     }
+    notes = _notes(report, task)
+    scores, seconds = evaluate(replace(task, notes=notes))
+    notes.forget()
+    return {**report, "scores": [score.as_dict() for score in scores], "seconds": seconds}
+
+
+def _notes(report: dict[str, Any], task: Task) -> Notes:
+    """Returns the notes of this very question in the user's cache; none where there are no hashes.
+
+    Processes that judge together keep a file each.
+    """
+    if report["weights_sha256"] is None:
+        return Notes()
+    how = (task.importance_samples, str(task.model.device), task.rank, task.world)
+    asked = json.dumps([report, *how], sort_keys=True)
+    return Notes(cache_folder() / "judgements" / f"{digest(asked.encode())}.json")
 
 
 def read_report(path: Path) -> dict[str, Any]:

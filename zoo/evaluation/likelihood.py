@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from zoo.contracts import HasEnsemble, HasLogProb, capabilities
+from zoo.data import Batch
 from zoo.evaluation.score import Score, Task, seed_batch, short
 
 __all__ = ["bits_per_dim", "fits_elbo", "fits_ensemble", "fits_log_prob", "importance_bound",
@@ -139,6 +141,15 @@ def fits_elbo(task: Task) -> bool:
     return "elbo" in capabilities(task.model)
 
 
+def _bounds(task: Task, number: int, batch: Batch, samples: int) -> list[float]:
+    """Computes a batch's mean bounds, with one sample and, unless that is all, with many."""
+    seed_batch(number)
+    means = [task.model.elbo(batch.image, 1).double().mean().item()]
+    if samples > 1:
+        means.append(importance_bound(task.model.elbo, batch.image, samples).mean().item())
+    return means
+
+
 def score_elbo(task: Task) -> list[Score]:
     """The bound with one sample, and with many importance samples.
 
@@ -149,11 +160,9 @@ def score_elbo(task: Task) -> list[Score]:
     how = _protocol(task)
     samples = 1 if how == "expected-bits" else task.importance_samples
     for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
-        seed_batch(number)
-        one.update(task.model.elbo(batch.image, 1).detach().double().cpu())
-        if samples > 1:
-            bound = importance_bound(task.model.elbo, batch.image, samples)
-            many.update(bound)
+        means = task.notes.recall(f"elbo {number}", partial(_bounds, task, number, batch, samples))
+        for mean, bound in zip((one, many), means, strict=False):
+            mean.update(bound, weight=len(batch.image))
     tag = f"{short(task.count)},{task.split}"
     scores = [Score(f"elbo[{how},{tag}]", float(one.compute()), "nats", "higher")]
     if samples > 1:

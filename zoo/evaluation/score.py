@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.data import Batch, ImageData
 from zoo.data.loader import mix_seed
 from zoo.data.module import Split
+from zoo.evaluation.notes import Notes
 
 __all__ = ["SEED", "Features", "Progress", "Score", "Task", "seed_batch", "short"]
 
@@ -125,6 +126,7 @@ class Task:
         rank: This process, from 0.
         world: Number of processes, each of which does its part.
         memory: Where banks of features are kept for whoever asks for them again; None keeps none.
+        notes: Keeps figures of batches, so that a long judgement can go on after an end.
     """
 
     model: Any
@@ -137,6 +139,7 @@ class Task:
     rank: int = 0
     world: int = 1
     memory: dict[Any, Any] | None = None
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def count(self) -> int:
