@@ -9,7 +9,10 @@ import pytest
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 FLOORS = [
     {"errors", "functional"},
-    {"arguments", "files", "knobs", "meanings", "modelcard", "paper", "processes", "registry"},
+    {
+        "arguments", "files", "knobs", "meanings", "memory", "modelcard", "paper", "processes",
+        "registry",
+    },
     {
         "contracts", "data", "inference", "markup", "metrics", "nets", "pictures", "precision",
         "priors", "progress", "training",
