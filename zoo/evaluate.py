@@ -1,5 +1,6 @@
 """Scores a model: ``python -m zoo.evaluate infogan_mnist --protocol quick``.
 
+Long bounds that were ended half-way go on when they are asked for again.
 On several processes: ``torchrun --nproc-per-node 2 -m zoo.evaluate infogan_mnist``.
 """
 

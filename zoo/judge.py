@@ -21,7 +21,7 @@ from zoo.evaluation.notes import Notes
 from zoo.evaluation.score import Progress, no_progress
 from zoo.files import sha256
 from zoo.memory import keep_freed_memory
-from zoo.places import find
+from zoo.places import PACKAGE, find
 from zoo.progress import bar
 from zoo.recipe import arguments_of, build, class_name, read_recipe
 from zoo.runs import RunFolder, environment
@@ -246,11 +246,13 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
 def _notes(report: dict[str, Any], task: Task) -> Notes:
     """Returns the notes of this very question in the user's cache; none where there are no hashes.
 
+    The zoo's own code is part of the question: a figure is never made by two versions of it.
     Processes that judge together keep a file each.
     """
     if report["weights_sha256"] is None:
         return Notes()
-    how = (task.importance_samples, str(task.model.device), task.rank, task.world)
+    code = digest(b"".join(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))))
+    how = (code, task.importance_samples, str(task.model.device), task.rank, task.world)
     asked = json.dumps([report, *how], sort_keys=True)
     return Notes(cache_folder() / "judgements" / f"{digest(asked.encode())}.json")
 

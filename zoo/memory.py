@@ -18,7 +18,7 @@ def keep_freed_memory() -> bool:
     """Asks glibc to keep freed memory for what is allocated next.
 
     By default it returns large blocks to the system, which then clears every page of the next one
-    as it is first written: a quarter of the time that a convolutional network takes to answer.
+    as it is first written; convolutional networks on a CPU wait for that a good part of their time.
     For commands that work long; the setting lasts as long as the process.
 
     Returns:

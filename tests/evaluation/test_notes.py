@@ -1,5 +1,6 @@
 """A judgement that was ended half-way goes on, to the same figures."""
 
+import pytest
 import torch
 
 from zoo.evaluation import notes
@@ -46,14 +47,18 @@ def test_a_judgement_goes_on_where_it_was_ended(digits, monkeypatch, tmp_path):
 
     parts = Bounded(digits.spec)
     parts.ends_at = whole.calls // 2 + 1
-    try:
+    with pytest.raises(Ended):
         judged(parts)
-    except Ended:
-        assert len(list(files.glob("*"))) == 1
+    assert len(list(files.glob("*"))) == 1
     parts.ends_at = None
     before = parts.calls
-    other = judged(Bounded(digits.spec), "1" * 64)  # other weights learn nothing from them
-    assert judged(parts)["scores"] == other["scores"] == wanted["scores"]
+    with monkeypatch.context() as patched:
+        patched.setattr("zoo.judge.PACKAGE", tmp_path / "other")
+        others = Bounded(digits.spec), Bounded(digits.spec)
+        assert judged(others[0])["scores"] == wanted["scores"]
+    assert judged(others[1], "1" * 64)["scores"] == wanted["scores"]
+    assert [other.calls for other in others] == [whole.calls] * 2  # other code, other weights
+    assert judged(parts)["scores"] == wanted["scores"]
     assert parts.calls - before == whole.calls // BATCHES * 2
     assert not list(files.glob("*"))
 

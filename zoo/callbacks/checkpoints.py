@@ -23,7 +23,7 @@ from zoo.logs import MetricsFile, log_step
 __all__ = ["Checkpoints", "Stopped", "atomic_checkpoints"]
 
 ASK_EVERY = 10  # batches between questions to the other processes
-HALF_A_MINUTE = 30.0  # so much work a kill may cost; a checkpoint takes a tenth of a second
+HALF_A_MINUTE = 30.0  # so much work a kill may cost; a checkpoint waits for the disk
 
 
 class Stopped(Exception):
@@ -96,13 +96,13 @@ class Checkpoints(Checkpoint):
         self.seconds = 0.0
         self.batches, self.step = 0, -1
         self._signals = _Signals()
-        self._since = self._saved = time.perf_counter()
+        self._since = time.perf_counter()
 
     # ---------------------------------------------------------------- when
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock, and listens for requests to stop."""
-        self._since = self._saved = time.perf_counter()
+        self._since = time.perf_counter()
         self._signals.listen()
 
     def on_train_batch_end(
@@ -148,7 +148,7 @@ class Checkpoints(Checkpoint):
         """Says whether a checkpoint's turn has come; the same on all processes."""
         if self.every is not None:
             return seen // self.every > self.batches // self.every
-        late = time.perf_counter() - self._saved > HALF_A_MINUTE
+        late = time.perf_counter() - self._since > HALF_A_MINUTE  # the start or the last save
         if trainer.world_size == 1:
             return late
         if seen % ASK_EVERY and not ask:
@@ -201,7 +201,6 @@ class Checkpoints(Checkpoint):
                     logger.log_metrics(figures, self.step)
                 logger.flush()
         trainer.save_checkpoint(path)
-        self._saved = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         """Keeps the batches seen, the step of the loggers, the seconds spent, the best value."""

@@ -56,7 +56,8 @@ Posterior = Literal["gaussian", "iaf", "none"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 CONTEXT = 100  # length of what the encoder tells the flow of the posterior
 MEASURE_EVERY = 10  # batches between measurements of the codes' moments
-AT_ONCE = {"mlp": 1000, "conv": 100}  # latents that pass a decoder at once; more leave the cache
+AT_ONCE = {"mlp": 1000, "conv": 100}  # latents that pass a decoder at once and fit a CPU's cache
+ON_A_GPU = 10_000
 REACH = 3.0  # standard deviations to both sides that a traversal covers
 SHOWN = 10  # units that pictures show, those that images move most
 
@@ -161,7 +162,7 @@ class VAE(L.LightningModule):
                 "--model.samples above 1 goes with a posterior, and without feature_network."
             )
         self.save_hyperparameters(ignore=["spec"])
-        self.spec, self.latent_dim = spec, latent_dim
+        self.spec, self.latent_dim, self.network = spec, latent_dim, network
         self.likelihood, self.posterior = likelihood, posterior
         self.expects_bits = likelihood == "bernoulli"
         self.samples, self.resampled = samples, resampled
@@ -169,7 +170,6 @@ class VAE(L.LightningModule):
         self.feature_network, self.feature_weight = feature_network, feature_weight
         self.lr, self.betas = lr, betas
         self.prefers_bf16 = network == "conv"
-        self.at_once = AT_ONCE[network]
 
         said = latent_dim * (1 if posterior == "none" else 2)
         said += CONTEXT if posterior == "iaf" else 0
@@ -235,7 +235,7 @@ class VAE(L.LightningModule):
         with answering(self):
             x = x.to(self.device)
             code = self._read(x)
-            at_once = max(1, self.at_once // max(1, len(x)))
+            at_once = self._at_once(len(x))
             counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
             parts = [self._log_parts(x, code, self._noise(code, count)) for count in counts]
             return importance_bound(torch.cat([fit - ratio for fit, ratio in parts]))
@@ -332,6 +332,11 @@ class VAE(L.LightningModule):
         z, log_ratio = self._draw(code, noise)
         return self._log_likelihood(x, z)[0], log_ratio
 
+    def _at_once(self, images: int) -> int:
+        """Says how many samples of each of so many images pass the decoder at once."""
+        latents = AT_ONCE[self.network] if self.device.type == "cpu" else ON_A_GPU
+        return max(1, latents // max(1, images))
+
     def _noise(self, code: Code, samples: int) -> Tensor:
         mean = code.mean
         return torch.randn(samples, *mean.shape, dtype=mean.dtype, device=mean.device)
@@ -378,7 +383,7 @@ class VAE(L.LightningModule):
             bound = importance_bound((fit - ratio).detach())
             return bound.mean(), -importance_bound(fit - weight * ratio).mean()
         with torch.no_grad():
-            parts = noise.split(max(1, self.at_once // len(x)))
+            parts = noise.split(self._at_once(len(x)))
             each = [self._log_parts(x, code, part) for part in parts]
             fit, ratio = (torch.cat(values) for values in zip(*each, strict=True))  # (k, B)
         start = torch.rand(len(x), device=x.device)
