@@ -25,6 +25,8 @@ Deviations:
   components that stay alike (its Section 3.3); ours is free altogether from log K on.
 - The components' means begin apart, drawn from N(0, 0.3^2).
 - Adam's rate falls along a cosine to zero.
+
+This head and the arguments, which turn deviations off, make the file long.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ Deviations:
   are: that is what `classify` and `encode` are asked about.
 - Rates fall to zero over the second half of the training.
 - `sample` uses an exponential moving average of the generator.
+
+This head and the arguments, which turn deviations off, make the file long.
 """
 
 from __future__ import annotations

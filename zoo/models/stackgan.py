@@ -11,7 +11,8 @@ with t the embedding of an image's caption and t^ that of another image's. Stage
 G_1(z, c^_1) at half of the height and width; Stage II, G_2(G_1, c^_2), reads that sketch and the
 caption once more. Training has three phases, one after the other in one run: the joint embedding
 of texts and images, Stage I, and Stage II with Stage I fixed. What a batch trains depends on the
-share of the run that has passed alone, so a run can be stopped and continued in any of them.
+share of the run that has passed alone, so a run can be stopped and continued in any of them. The
+three phases make the file long; apart they could not be read as one method.
 
 Reference: Zhang, Xu, Li, Zhang, Wang, Huang, Metaxas 2017, arXiv:1612.03242; the matching-aware
 discriminator is Reed et al. 2016, arXiv:1605.05396.

@@ -5,7 +5,8 @@ r"""VAE: a latent variable model trained by a bound on its likelihood.
 
 With k = 1 this is the evidence lower bound, -(distortion + rate), whose rate KL(q(z|x) || p(z)) has
 a closed form. Larger k is the importance-weighted autoencoder. Without noise in q, and without
-rate, it is a plain autoencoder.
+rate, it is a plain autoencoder. All of them stand in this one long file, since they differ in no
+more than how the same few terms are put together.
 
 References: Kingma & Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082.
 Importance weights: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519. Inverse autoregressive
