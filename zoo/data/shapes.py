@@ -3,7 +3,8 @@
 A scene is seven attributes: its layout (one object, two beside each other, two above each other),
 and size, colour and shape of the first object (the left or upper one) and of the second. Positions,
 exact sizes, colours and the ground vary freely. Four pairs of colour and shape are held out: no
-scene of the data set shows them, so a model can be asked for what it never saw.
+scene of the data set shows them, so a model can be asked for what it never saw. A network that is
+to judge such a model must know them, and asks for all pairs.
 """
 
 from __future__ import annotations
@@ -71,14 +72,14 @@ def _held_out(colour: Tensor, shape: Tensor) -> Tensor:
     return torch.stack(hits).any(dim=0)
 
 
-def scenes(n: int, generator: torch.Generator, unseen: bool = False) -> Tensor:
+def scenes(n: int, generator: torch.Generator, unseen: bool | None = False) -> Tensor:
     """Draws the attributes of scenes; a quarter of them has one object.
 
     Args:
         n: Number of scenes.
         generator: Source of randomness.
         unseen: Whether each scene shows a pair of colour and shape that is held out, instead of
-            none.
+            none; None for scenes of all pairs.
 
     Returns:
         Attributes in the order of `ATTRIBUTES`, shape (n, 7), int64.
@@ -93,7 +94,7 @@ def scenes(n: int, generator: torch.Generator, unseen: bool = False) -> Tensor:
         single = some[:, 0] == 0
         some[single, 4:] = torch.tensor(NONE)
         first, second = _held_out(some[:, 2], some[:, 3]), _held_out(some[:, 5], some[:, 6])
-        rows.append(some[(first | second) == unseen])
+        rows.append(some if unseen is None else some[(first | second) == unseen])
     return torch.cat(rows)[:n]
 
 
@@ -241,6 +242,7 @@ class CaptionedShapes(ImageData):
         binarize: See `ImageData`.
         val_size: Scenes kept for validation; default 1,000, at most a fifth of the scenes.
         scenes: Scenes of the training data; the test set has a tenth as many, but at least 500.
+        held_out: Whether four pairs of colour and shape are never shown.
         workers: Not needed.
         seed: Decides the order of training images, not the scenes.
 
@@ -260,6 +262,7 @@ class CaptionedShapes(ImageData):
         binarize: Binarize = "none",
         val_size: int | None = None,
         scenes: int = 20_000,
+        held_out: bool = True,
         workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -267,14 +270,14 @@ class CaptionedShapes(ImageData):
         if val_size is None:
             val_size = min(1000, scenes // 5)
         super().__init__(root, batch_size, resize, pad, binarize, val_size, workers, seed)
-        self.scenes = scenes
+        self.scenes, self.held_out = scenes, held_out
 
     def read(self, part: Split) -> MemoryImages:
         """Renders one part: the same scenes every time."""
         count = self.scenes if part == "train" else max(500, self.scenes // 10)
         stream = mix_seed(20170912, 0 if part == "train" else 1)
         generator = torch.Generator().manual_seed(stream)
-        attributes = scenes(count, generator)
+        attributes = scenes(count, generator, False if self.held_out else None)
         rng = random.Random(stream)
         number = {word: index for index, word in enumerate(WORDS, start=1)}
         rows = [
