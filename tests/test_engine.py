@@ -233,6 +233,9 @@ def test_a_wish_is_respected():
     [
         (Manual, {"accumulate_grad_batches": 2}, "accumulate_grad_batches does not reach Manual"),
         (Manual, {"gradient_clip_val": 1.0, "precision": "16-mixed"}, "scaled gradients"),
+        (Manual, {"precision": "64-true"}, "64-true does not reach all of Manual"),
+        (Denoiser, {"precision": "bf16-true"}, "bf16-true keeps the weights in half precision"),
+        (Manual, {"precision": "16-true"}, "use bf16-mixed"),
     ],
 )
 def test_what_does_not_go_together_is_refused(model, more, words):

@@ -14,6 +14,7 @@ from zoo.training import (
     NonFinite,
     ema_of,
     follow_cosine,
+    follow_one_cycle,
     frozen,
     minimise,
     progress,
@@ -118,6 +119,10 @@ def test_progress_runs_through_the_plan():
     model = Duel()
     fit(model, max_steps=5, max_epochs=-1)
     assert model.shares == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    for steps, epochs, planned in ((15, 1, 10), (15, 2, 15)):  # whichever comes first ends it
+        model = Duel()
+        fit(model, max_steps=steps, max_epochs=epochs)
+        assert model.shares == pytest.approx([batch / planned for batch in range(planned)])
 
 
 def test_frozen_networks_pass_gradients_on_and_get_none():
@@ -198,3 +203,51 @@ def test_the_rate_rises_for_a_moment_and_follows_a_cosine(monkeypatch, share, wa
     module = SimpleNamespace(trainer=SimpleNamespace(optimizers=[optimizer]))
     follow_cosine(module, 2.0, warm)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([expected] * 2)
+
+
+class Pupil(L.LightningModule):
+    """Learns with rates of one cycle, and remembers them."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.rates = nn.Linear(4, 1), nn.Linear(4, 1), []
+
+    def on_train_batch_start(self, batch, batch_idx):
+        follow_one_cycle(self, 0.5, 5.0, warm=0.3)
+        self.rates.append([group["lr"] for group in self.trainer.optimizers[0].param_groups])
+
+    def training_step(self, batch, batch_idx):
+        return (self.a(batch) + self.b(batch)).square().mean() * 0
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(
+            [{"params": part.parameters(), "lr": 9.0} for part in (self.a, self.b)]
+        )
+
+
+@pytest.mark.parametrize(
+    "settings, steps",
+    [({"max_epochs": 3}, 30), ({"max_steps": 12, "max_epochs": -1}, 12), ({"max_steps": 3}, 3),
+     ({"max_steps": 5, "max_epochs": 3, "accumulate_grad_batches": 2}, 10)],
+    ids=str,
+)  # fmt: skip
+def test_one_cycle_is_that_of_torch(settings, steps):
+    pupil = Pupil()
+    fit(pupil, **settings)
+    twin = Pupil()
+    optimizer = twin.configure_optimizers()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, [0.5, 5.0], total_steps=steps, pct_start=0.3, cycle_momentum=False
+    )
+    for batch, rates in enumerate(pupil.rates):
+        assert rates == pytest.approx([group["lr"] for group in optimizer.param_groups], rel=1e-6)
+        if batch < steps - 1:
+            optimizer.step()
+            schedule.step()
+    assert len(pupil.rates) == steps
+
+
+def test_without_an_end_the_rates_stay():
+    pupil = Pupil()
+    fit(pupil, max_epochs=-1, max_time={"seconds": 0.2})
+    assert set(map(tuple, pupil.rates)) == {(0.5, 5.0)}

@@ -44,7 +44,9 @@ from zoo.shelf import load
 
 __all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
 
+TRUE = ("32-true", "64-true")  # weights in one format throughout
 GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
+ONE_VALUE = "Expected more than 1 value per channel"  # torch, of a batch of one
 OF_A_BATCH = (
     "on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
     "on_before_optimizer_step", "on_train_batch_end",
@@ -116,6 +118,16 @@ def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
         raise UserError(
             f"--trainer.accumulate_grad_batches does not reach {type(model).__name__}, which steps "
             "its own optimisers; leave it away, or enlarge --data.batch_size."
+        )
+    if str(settings["precision"]).endswith("-true") and settings["precision"] not in TRUE:
+        raise UserError(
+            f"--trainer.precision {settings['precision']} keeps the weights in half precision, "
+            "where small steps are lost; use bf16-mixed."
+        )
+    if settings["precision"] == "64-true" and not model.automatic_optimization:
+        raise UserError(
+            f"--trainer.precision 64-true does not reach all of {type(model).__name__}, which "
+            "draws its own latents; use 32-true."
         )
     if settings["gradient_clip_val"] and settings["precision"] == "16-mixed":
         raise UserError(
@@ -290,4 +302,9 @@ def _refusal(error: BaseException) -> UserError | None:
         raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
         refuses = "lightning" in Path(raised_in).parts
     text = " ".join(str(error).split())
+    if text.startswith(ONE_VALUE):
+        return UserError(
+            "this model normalises over the images of a batch, and needs more than one of them, or "
+            "of their packs: raise --data.batch_size."
+        )
     return UserError(f"the trainer refuses its settings: {text[:300]}") if refuses else None

@@ -31,6 +31,9 @@ MEANINGS = {
     "fid_at_prior": "The Frechet distance of images from latents as in training.",
     "fid_at_midpoint": "The same, from latents halfway between two draws.",
     "fid_at_line": "The same, from latents on lines through the origin.",
+    "inception_style_at_prior": "The inception-style score of images from latents as in training.",
+    "inception_style_at_midpoint": "The same, from latents halfway between two draws.",
+    "inception_style_at_line": "The same, from latents on lines through the origin.",
     "fid_rise_at_midpoint": "By which share the distance grows from draws to their midpoints.",
     "fid": "Distance between the clouds of generated and of real features, as Gaussians: 0 if "
     "mean and spread agree.",

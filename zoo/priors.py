@@ -1,8 +1,8 @@
 """Laws of latent codes, by name: what a model draws its noise from.
 
-A code drawn halfway between two draws of a prior does not follow the prior: its norm is too short
-by 1/sqrt(2) under every law of finite variance, and a generator has never seen such codes. The
-priors differ in how much that matters:
+A code drawn halfway between two draws of a prior does not follow the prior: the root of its mean
+square is too short by 1/sqrt(2) under every law of finite variance, and a generator has seen few
+such codes, or none. The priors differ in how much that matters:
 
 - ``normal``: N(0, I). Norms concentrate near sqrt(dim), so midpoints lie where no draw does.
 - ``uniform``: uniform on [-1, 1], each coordinate by itself.
@@ -10,7 +10,7 @@ priors differ in how much that matters:
   radius is half-normal in any dimension and the origin a likely place (Kilcher, Lucchi, Hofmann
   2018, "Semantic interpolation in implicit models").
 - ``cauchy``: standard Cauchy, each coordinate by itself; midpoints follow the very same law.
-  Nothing is clipped, so draws can be huge: keep the layer that reads them in float32
+  Nothing is clipped, so draws can be huge; models that read them prefer float32
   (Lesniak, Sieradzki, Podolak 2019, "Distribution-interpolation trade off in generative models").
 - ``nonparametric``: the histogram on [0, 1] whose midpoints differ least from it in
   Kullback-Leibler divergence at a given variance, shifted and scaled to mean 0 and variance 1,

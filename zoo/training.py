@@ -25,6 +25,7 @@ __all__ = [
     "NonFinite",
     "ema_of",
     "follow_cosine",
+    "follow_one_cycle",
     "frozen",
     "minimise",
     "progress",
@@ -33,6 +34,10 @@ __all__ = [
     "update_ema",
 ]
 
+COLD, SPENT = (
+    1 / 25,
+    1e-4,
+)  # of one cycle: its first rate against the highest, its last against that
 CHECK_EVERY = 50  # batches between looks at an accelerator's terms: each look waits for it
 
 
@@ -134,13 +139,21 @@ def progress(module: L.LightningModule) -> float:
     For schedules of losses and rates: it depends on the batch alone, so a continued run follows
     the same schedule.
     """
-    trainer = module.trainer
-    planned, batches = trainer.max_steps, trainer.num_training_batches
-    if math.isinf(batches):  # training has not begun
-        return 0.0
-    if planned < 0 and trainer.max_epochs is not None and trainer.max_epochs > 0:
-        planned = trainer.max_epochs * int(batches)
-    return min(trainer.fit_loop.total_batch_idx / planned, 1.0) if planned > 0 else 0.0
+    planned = _planned(module)
+    return min(module.trainer.fit_loop.total_batch_idx / planned, 1.0) if planned else 0.0
+
+
+def _planned(module: L.LightningModule) -> int:
+    """Counts the batches of the whole training; 0 where it has not begun, or has no end."""
+    trainer, batches = module.trainer, module.trainer.num_training_batches
+    if math.isinf(batches):
+        return 0
+    plans = []
+    if trainer.max_steps > 0:
+        plans.append(trainer.max_steps * trainer.accumulate_grad_batches)
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        plans.append(trainer.max_epochs * int(batches))
+    return min(plans, default=0)
 
 
 def risen(module: L.LightningModule, share: float) -> float:
@@ -169,6 +182,32 @@ def follow_cosine(module: L.LightningModule, highest: float, warm: float = 0.0) 
     rate = highest * min(risen(module, warm), falling)
     for group in module.trainer.optimizers[0].param_groups:
         group["lr"] = rate
+
+
+def follow_one_cycle(module: L.LightningModule, *highest: float, warm: float) -> None:
+    r"""Sets the rates of a module's first optimiser: up once along a cosine, then down to nothing.
+
+    torch's ``OneCycleLR`` with its defaults and without a cycle of momentum. That one keeps the
+    length of the training it was made for, so that no run could be continued beyond.
+
+    Args:
+        module: A module in training.
+        highest: The highest rate of each group of weights.
+        warm: Share of the training in which the rates rise; without a planned end they stay.
+
+    Reference: Smith & Topin 2017, arXiv:1708.07120.
+    """
+    planned, now = _planned(module), module.trainer.fit_loop.total_batch_idx
+    last, top = planned - 1, warm * planned - 1
+    if not planned:
+        start, end, part = 1.0, 1.0, 0.0
+    elif now <= top:
+        start, end, part = COLD, 1.0, now / top if top else 1.0
+    else:
+        start, end, part = 1.0, COLD * SPENT, min(1.0, (now - top) / (last - top))
+    share = end + (start - end) * (0.5 + 0.5 * math.cos(math.pi * part))
+    for group, rate in zip(module.trainer.optimizers[0].param_groups, highest, strict=True):
+        group["lr"] = rate * share
 
 
 def ema_of(network: nn.Module, decay: float) -> AveragedModel:

@@ -65,3 +65,36 @@ def test_missing_folders_are_named(tmp_path, birds):
         make(tmp_path / "flowers")
     with pytest.raises(UserError, match="no word comes 99 times"):
         CaptionedFolder(path=str(birds), frequent=99)
+
+
+def test_images_of_one_name_in_several_classes_keep_their_own_captions(birds):
+    for file in birds.rglob("bird_*"):
+        file.rename(file.with_name(file.name.replace(f"bird_{file.parent.name[2]}", "bird")))
+    test_captions_go_with_their_images(birds)
+    stray = birds / "cvpr2016_cub" / "text_c10" / "bird_3.txt"
+    stray.write_text("whose bird is this")
+    with pytest.raises(UserError, match=r"bird_3.txt may belong to .*000.Bird.* or to .*001.Bird"):
+        make(birds)
+
+
+@pytest.mark.parametrize(("kinds", "which"), [("002.birds", "none"), ("0 1 2", "all")])
+def test_a_split_without_one_of_its_parts_is_refused(birds, kinds, which):
+    names = " ".join(f"00{k}.Bird" for k in kinds.split()) if which == "all" else kinds
+    (birds / "cvpr2016_cub" / "testclasses.txt").write_bytes(names.encode() + b" \xff")
+    with pytest.raises(UserError, match=rf"testclasses.txt names {which} of the folders"):
+        make(birds)
+
+
+def test_a_few_images_are_enough_and_captions_of_rare_words_are_left_out(birds):
+    texts = sorted(birds.rglob("bird_*.txt"))
+    for text in texts[4:]:
+        text.unlink()
+    texts[0].write_text("unheard words alone\nthis bird\n")
+    data = make(birds)
+    assert (len(data.images("train")), len(data.images("val")), len(data.images("test"))) == (
+        1,
+        2,
+        1,
+    )
+    captions = torch.cat([data.images(part).notes.captions for part in ("train", "val")])
+    assert (captions.sum(dim=2) > 0).all()

@@ -203,6 +203,6 @@ def test_a_tip_is_given_once():
     ],
 )
 def test_modes_of_the_plane_are_counted(reached, near, expected):
-    scores = ({**score("modes", reached), "name": "modes[25,3sigma,10k]"},
+    scores = ({**score("modes", reached), "name": "modes[25,3sigma,2500]"},
               score("high_quality", near))  # fmt: skip
     assert titles(advise(evidence(*scores))) == expected

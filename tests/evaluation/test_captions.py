@@ -1,5 +1,7 @@
 """The protocol of captions, on models whose obedience is known."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -90,6 +92,9 @@ def test_an_obedient_painter_shows_everything_and_a_misread_image_counts(data):
         sketch = scores["fid[shapes-features,stage1-enlarged,200,test]"].value
         image = scores["fid[shapes-features,stage2,200,test]"].value
         assert image < 0.2 * sketch
+        told = {name.split("[")[0] for name in scores}
+        assert {"precision", "recall", "coverage", "memorisation_z"} < told
+        assert "inception_style" not in told  # the values of seven attributes are no classes
 
 
 def test_attributes_of_real_images_are_scored_one_by_one(data):
@@ -98,9 +103,11 @@ def test_attributes_of_real_images_are_scored_one_by_one(data):
     reader.learn(test.fetch(torch.arange(500)).float() / 255, test.notes.attributes)
     (score,) = score_attributes(task(data, reader, reader))
     assert score.value == 0 and set(score.details) == {name for name, _ in ATTRIBUTES}
-    reader.wrong = 1  # the first of each batch of 64
+    reader.wrong = 1  # the first of each batch of 100
     (score,) = score_attributes(task(data, reader, reader))
-    assert score.value == pytest.approx(4 / 200) and score.details["colour1"] == score.value
+    assert score.value == pytest.approx(2 / 200) and score.details["colour1"] == score.value
+    second = replace(task(data, reader, reader), rank=1, world=2)
+    assert score_attributes(second) == [score]  # every process looks at all images
 
 
 def test_the_protocols_fit_whom_they_are_for(data):
@@ -112,3 +119,18 @@ def test_the_protocols_fit_whom_they_are_for(data):
     stranger = Painter(reader)
     stranger.words = ("other",)
     assert not fits_captions(task(data, stranger, reader))
+    other = Reader(data)
+    other.spec = replace(data.spec, attributes=(("label", 10),))
+    assert not fits_captions(task(data, Painter(reader), other))
+
+
+def test_the_judge_sees_images_at_its_own_size(data):
+    """A painter of small images is judged by a network for large ones."""
+    reader = Reader(data)
+    sizes = []
+    painter = Painter(reader)
+    large = painter.illustrate
+    painter.illustrate = lambda tokens, **more: large(tokens, **more)[:, :, ::2, ::2]
+    reader.attributes = lambda x: sizes.append(x.shape[2:]) or torch.zeros(len(x), 7).long()
+    score_captions(task(data, painter, reader))
+    assert set(sizes) == {(64, 64)}

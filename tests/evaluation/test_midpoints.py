@@ -5,6 +5,7 @@ import torch
 
 from zoo.data import DATASETS
 from zoo.evaluation import Features, Task
+from zoo.evaluation.banks import Bank, collect
 from zoo.evaluation.midpoints import (
     codes_at,
     fits_midpoints,
@@ -23,6 +24,9 @@ class Shower:
 
     def decode(self, z):
         return (z.norm(dim=1) / 16)[:, None, None, None].expand(-1, 1, 8, 8).clamp(0, 1)
+
+    def sample(self, n, *, seed=None):
+        return self.decode(codes_at("prior", self, n, seed))
 
 
 class Norms:
@@ -65,7 +69,9 @@ def test_pairs_are_independent():
 def test_the_scores_follow_the_norms(data, monkeypatch):
     model = Shower()
     real = model.decode(codes_at("prior", model, 300, 99))
-    monkeypatch.setattr(type(data), "loader", lambda *_, **__: [type("B", (), {"image": real})])
+    monkeypatch.setattr(
+        "zoo.evaluation.midpoints.collect", lambda task, split: Bank.of([task.features(real)])
+    )
     scores = {score.name.split("[")[0]: score for score in score_midpoints(task(data, model))}
     assert scores["fid_at_prior"].value < 0.1
     # |E|z| - E|z'||^2 = (7.97 - 5.64)^2, plus what the spreads differ
@@ -74,6 +80,17 @@ def test_the_scores_follow_the_norms(data, monkeypatch):
     prior, middle = scores["fid_at_prior"].value, scores["fid_at_midpoint"].value
     assert scores["fid_rise_at_midpoint"].value == pytest.approx(middle / prior - 1)
     assert scores["fid_at_prior"].details == {"prior": "normal"}
+
+
+def test_grey_images_are_compared_with_grey_ones_although_training_saw_bits(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "zoo.evaluation.midpoints.collect",
+        lambda task, split: asked.append(task.data.binarize) or collect(task, split),
+    )
+    data = DATASETS["Digits"](binarize="static")
+    names = [score.name for score in score_midpoints(task(data, Shower()))]
+    assert asked == ["none"] and not any("bits" in name for name in names)
 
 
 def test_it_fits_models_that_decode_a_named_prior_alone(data):

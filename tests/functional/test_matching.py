@@ -22,7 +22,7 @@ def test_terms_are_the_three_log_likelihoods():
     )
     for term, value in zip(terms, wanted, strict=True):
         torch.testing.assert_close(term, value)
-    loss = matching_aware_loss(real, wrong, fake)
+    loss = matching_aware_loss(*terms)
     torch.testing.assert_close(loss, wanted[0] + (wanted[1] + wanted[2]) / 2)
 
 
@@ -36,7 +36,7 @@ def test_the_best_discriminator_of_two_laws_reaches_the_divergence():
 
     def loss(d):  # the expectation, by repeating logits in proportion to their masses
         rows = [d.repeat_interleave((law * 10).round().long()) for law in (p, q, q)]
-        return matching_aware_loss(*rows)
+        return matching_aware_loss(*matching_aware_terms(*rows))
 
     assert abs(float(loss(best)) - float(2 * math.log(2) - 2 * jsd)) < 1e-12
     for shift in (-0.1, 0.1):
@@ -48,6 +48,14 @@ def test_permuting_mismatched_captions_moves_only_their_term():
     first = matching_aware_terms(real, logits(1), fake)
     other = matching_aware_terms(real, logits(3), fake)
     assert first[0] == other[0] and first[2] == other[2] and first[1] != other[1]
+
+
+def test_captions_that_are_right_after_all_are_left_out():
+    real, wrong, fake = logits(0), logits(1), logits(2)
+    differs = torch.arange(50) % 3 > 0
+    terms = matching_aware_terms(real, wrong, fake, differs)
+    assert terms == matching_aware_terms(real, wrong[differs], fake)
+    assert matching_aware_terms(real, wrong, fake, torch.zeros(50, dtype=bool))[1] == 0
 
 
 def test_contrastive_loss_against_its_definition():

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from zoo.data import Batch, CaptionedShapes, ImageSpec
+from zoo.data.shapes import render, scenes
 from zoo.errors import UserError
 from zoo.models import AttributeClassifier
+from zoo.shelf import load
 
 SPEC = ImageSpec(3, 16, 16, attributes=(("colour", 3), ("size", 2)))
 
@@ -61,3 +63,12 @@ def test_it_fits_the_captioned_shapes_and_needs_something_to_read():
     assert make(ImageSpec(1, 8, 8, 10)).attributes(torch.rand(2, 1, 8, 8)).shape == (2, 1)
     with pytest.raises(UserError, match="attributes or classes"):
         make(ImageSpec(1, 8, 8))
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+def test_the_published_judge_reads_scenes_that_models_never_see(unseen):
+    generator = torch.Generator().manual_seed(5)
+    asked = scenes(400, generator, unseen)
+    images = render(asked, generator).float() / 255
+    wrong = (load("features_captionedshapes").attributes(images) != asked).any(dim=1)
+    assert wrong.double().mean() < 0.01

@@ -39,10 +39,33 @@ def gradients(network):
 
 def test_discriminators_step_leaves_the_generator_alone():
     model, x, y = make(), torch.rand(8, 1, 8, 8), torch.zeros(8, dtype=torch.int64)
-    fake = model.decode(model._latents(8, 0)[0])
-    model.discriminator_terms(x, fake, y)["discriminator_loss"].backward()
+    fake = model.generator(model._latents(8, 0)[0])
+    assert fake.requires_grad
+    model.discriminator_terms(x, fake.detach(), y)["discriminator_loss"].backward()
     assert all(g is None for g in gradients(model.generator))
     assert all(g is not None for g in gradients(model.discriminator))
+
+
+def test_discriminator_gets_the_batch_as_real_and_detached_images_as_generated(tmp_path):
+    model, seen = make(), []
+    terms, generator = model.discriminator_terms, model.generator.forward
+
+    def generated(z):
+        raw = generator(z)
+        seen.append(raw.detach().sigmoid())
+        return raw
+
+    def spy(x, fake, y):
+        seen.extend((x, fake))
+        return terms(x, fake, y)
+
+    model.generator.forward, model.discriminator_terms = generated, spy
+    model.on_train_batch_start = lambda batch, batch_idx: seen.append(batch.image)
+    fit(model, DATASETS["Digits"](batch_size=16), tmp_path, batches=1)
+    images, raw, x, fake = seen
+    assert not fake.requires_grad
+    torch.testing.assert_close(x, images, rtol=0, atol=0)
+    torch.testing.assert_close(fake, raw)
 
 
 def test_one_step_moves_both_players_and_frozen_weights_collect_nothing(tmp_path):
@@ -73,8 +96,10 @@ def test_the_loss_is_the_one_that_was_asked_for():
     torch.testing.assert_close(make().generator_terms(x, y)["generator_loss"], -d.log().mean())
     found = make(loss="minimax").generator_terms(x, y)["generator_loss"]
     torch.testing.assert_close(found, (1 - d).log().mean())
-    found = make().discriminator_terms(x, x, y)["discriminator_loss"]
-    torch.testing.assert_close(found, -d.log().mean() - (1 - d).log().mean())
+    fake = torch.rand(8, 1, 8, 8) * 0.5
+    other = make().logits(fake, y).sigmoid()
+    found = make().discriminator_terms(x, fake, y)["discriminator_loss"]
+    torch.testing.assert_close(found, -d.log().mean() - (1 - other).log().mean())
 
 
 @pytest.mark.parametrize("data", [DATASETS["Digits"], GaussianGrid])

@@ -6,7 +6,7 @@ import lightning as L
 import pytest
 import torch
 
-from zoo.data import Batch, CaptionedShapes, ImageSpec
+from zoo.data import Batch, CaptionedShapes, Digits, ImageSpec
 from zoo.data.captions import tokens_of
 from zoo.errors import UserError
 from zoo.functional.divergence import standard_normal_kl
@@ -163,15 +163,26 @@ class Watch(L.Callback):
         self.changed.append({p for p in self.PARTS if not torch.equal(after[p], self.before[p])})
 
 
-def fit(model, tmp_path, *callbacks, batches=4):
+class Images(L.Callback):
+    """Notes the images of every batch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_start(self, trainer, model, batch, batch_idx):
+        self.seen.append(batch.image)
+
+
+def fit(model, tmp_path, *callbacks, batches=4, epochs=1, data=None):
     trainer = L.Trainer(
-        max_epochs=1, limit_train_batches=batches, logger=False, enable_checkpointing=False,
+        max_epochs=epochs, limit_train_batches=batches, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
         callbacks=list(callbacks), default_root_dir=tmp_path, use_distributed_sampler=False,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(model, CaptionedShapes(scenes=200, val_size=10, batch_size=8, resize=16))
+        shapes = CaptionedShapes(scenes=200, val_size=10, batch_size=8, resize=16)
+        trainer.fit(model, data or shapes)
     return trainer
 
 
@@ -197,16 +208,94 @@ def test_captions_go_to_their_own_images_and_mismatched_ones_to_others(tmp_path,
         seen.append(model.text_encoder(tokens(batch)).detach())
         return tokens(batch)
 
-    def checked(discriminator, x, fake, text, wrong):
+    def checked(discriminator, x, fake, text, wrong, differs):
         torch.testing.assert_close(text, seen[-1])
-        assert not any(torch.equal(a, b) for a, b in zip(wrong, text, strict=True))
+        assert differs.tolist() == [not torch.equal(a, b) for a, b in zip(wrong, text, strict=True)]
         torch.testing.assert_close(wrong.roll(-1, 0), text)
-        return terms(discriminator, x, fake, text, wrong)
+        judged.append((x, differs))
+        return terms(discriminator, x, fake, text, wrong, differs)
 
     monkeypatch.setattr(model, "tokens", noted)
     monkeypatch.setattr(model, "discriminator_terms", checked)
-    fit(model, tmp_path)
+    images, judged = Images(), []
+    fit(model, tmp_path, images)
     assert len(seen) == 4
+    small = [torch.nn.functional.avg_pool2d(x, 2) for x in images.seen]
+    torch.testing.assert_close(judged[0][0], small[2], rtol=0, atol=0)
+    torch.testing.assert_close(judged[1][0], images.seen[3], rtol=0, atol=0)
+
+
+def test_a_caption_that_is_right_after_all_is_no_mistake(tmp_path):
+    model = make(Digits(pad=16).spec, text_share=0.3, stage1_share=0.4)
+    terms, found = model.discriminator_terms, []
+
+    def noted(discriminator, x, fake, text, wrong, differs):
+        found.append((differs, (wrong - text).abs().sum(dim=1) > 0))
+        return terms(discriminator, x, fake, text, wrong, differs)
+
+    model.discriminator_terms = noted
+    fit(model, tmp_path, data=Digits(batch_size=64, pad=16))
+    for differs, wanted in found:
+        assert torch.equal(differs, wanted) and 0 < (~differs).sum() < 20
+
+
+def test_losses_are_the_weighted_terms_and_rates_fall_in_each_phase(tmp_path, monkeypatch):
+    model = make(SHAPES, caption_length=16, text_share=0.25, stage1_share=0.25,
+                 kl_weight=3.0, matching_weight=0.5, lr_text=1.0, lr_discriminator=2.0,
+                 lr_generator=4.0)  # fmt: skip
+    recorded, losses, rates = [], [], []
+
+    def minimised(module, optimizer, loss, **_):
+        losses.append(float(loss))
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr("zoo.models.stackgan.record", lambda _, terms: recorded.append(terms))
+    monkeypatch.setattr("zoo.models.stackgan.minimise", minimised)
+    fit(model, tmp_path, batches=16)
+    for terms, loss in zip(recorded, losses, strict=True):
+        value = {name: float(term) for name, term in terms.items()}
+        if "real_nats" in value:
+            wanted = value["real_nats"] + value["mismatched_nats"] / 2 + value["generated_nats"] / 2
+        elif "generator_loss" in value:
+            wanted = value["generator_loss"] + 3 * value["augmentation_nats"]
+            wanted += 0.5 * value["matching_nats"]
+        else:
+            wanted = value["matching_nats"]
+        assert loss == pytest.approx(wanted, rel=1e-5)
+    assert rates[:4] == [1.0, 1.0, 1.0, 0.5]
+    assert rates[4:12] == [2.0, 4.0] * 3 + [1.0, 2.0]
+    assert rates[12:] == [2.0, 4.0] * 5 + [1.5, 3.0, 1.0, 2.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("phase", [0, 1, 2])
+def test_a_longer_training_never_goes_back_to_an_earlier_phase(monkeypatch, phase):
+    model = make(text_share=0.25, stage1_share=0.25)
+    share = (0.1, 0.3, 0.8)[phase]
+    monkeypatch.setattr("zoo.models.stackgan.progress", lambda _: share)
+    assert model._done() == share
+    checkpoint = {}
+    model.on_save_checkpoint(checkpoint)
+    again = make(text_share=0.25, stage1_share=0.25)
+    again.on_load_checkpoint(checkpoint)
+    monkeypatch.setattr("zoo.models.stackgan.progress", lambda _: share / 10)
+    assert again._done() == (0.01, 0.25, 0.5)[phase]
+    monkeypatch.setattr("zoo.models.stackgan.progress", lambda _: 0.9)
+    assert again._done() == 0.9
+
+
+def test_a_training_without_an_end_is_refused(tmp_path):
+    with pytest.raises(UserError, match="three phases: say how long"):
+        fit(make(SHAPES, caption_length=16), tmp_path, epochs=-1)
+
+
+def test_captions_are_not_cut_in_silence(tmp_path):
+    with pytest.raises(UserError, match="up to 16 words: raise --model.caption_length, which is 8"):
+        fit(make(SHAPES, caption_length=8), tmp_path)
+
+
+def test_sizes_that_cannot_be_halved_twice_are_refused():
+    with pytest.raises(UserError, match="14x14 does not go"):
+        make(ImageSpec(1, 14, 14, 10))
 
 
 def test_a_plugged_text_encoder_stays_as_it_is(tmp_path):

@@ -95,6 +95,22 @@ def test_the_critic_climbs_and_the_generator_follows(tmp_path):
         assert model.scores(fake - 10 * slope).mean() > model.scores(fake).mean()
 
 
+def test_training_takes_the_critic_uphill(tmp_path):
+    """The step itself, not a copy of it: the estimate on the very images it saw has grown."""
+    model, seen = make(gp_weight=0.0, lr=1e-3), []
+    terms = model.critic_terms
+
+    def spy(x, fake):
+        found = terms(x, fake)
+        seen.append((x, fake, found["wasserstein_estimate"].item()))
+        return found
+
+    model.critic_terms = spy
+    fit(model, tmp_path, batches=1)
+    ((x, fake, before),) = seen
+    assert terms(x, fake)["wasserstein_estimate"] > before + 0.01
+
+
 def spied(model):
     """Lists the turns: c for the critic, g for the generator, with what was trainable."""
     turns = []

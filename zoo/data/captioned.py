@@ -110,42 +110,75 @@ class CaptionedFolder(ImageData):
 
     def read(self, part: Split) -> FileImages:
         """Returns one part; its images are decoded when they are asked for."""
-        some = self.parts["train" if part == "train" else "test"]
         number = {word: index for index, word in enumerate(self.native.words, start=1)}
-        most = max((len(texts) for _, texts in some), default=1)
-        captions = torch.zeros(len(some), most, LENGTH, dtype=torch.int16)
-        for row, (_, texts) in enumerate(some):
+        paths, rows = [], []
+        for path, texts in self.parts["train" if part == "train" else "test"]:
+            known = [[number[word] for word in split_words(text) if word in number][:LENGTH]
+                     for text in texts]  # fmt: skip
+            if told := [caption for caption in known if caption]:  # all words of one may be rare
+                paths.append(path)
+                rows.append(told)
+        most = max(map(len, rows), default=1)
+        captions = torch.zeros(len(rows), most, LENGTH, dtype=torch.int32)
+        for row, told in enumerate(rows):
             for column in range(most):
-                found = split_words(texts[column % len(texts)])
-                known = [number[word] for word in found if word in number][:LENGTH]
-                captions[row, column, : len(known)] = torch.tensor(known, dtype=torch.int16)
-        return _Files([path for path, _ in some], Notes(captions), self.size)
+                caption = told[column % len(told)]
+                captions[row, column, : len(caption)] = torch.tensor(caption, dtype=torch.int32)
+        return _Files(paths, Notes(captions), self.size)
 
 
 def _parts(folder: Path) -> dict[str, list[tuple[Path, list[str]]]]:
     """Finds images with their captions, cut into training and test images."""
-    texts = next(iter(sorted(folder.rglob(TEXTS))), None) if folder.is_dir() else None
-    if texts is None:
+    home = next(iter(sorted(folder.rglob(TEXTS))), None) if folder.is_dir() else None
+    if home is None:
         raise _missing(folder, f"folder {TEXTS}")
-    homes = [home for name in IMAGES for home in sorted(folder.rglob(name)) if home.is_dir()]
-    images = {
-        file.stem: file
-        for home in homes
-        for file in sorted(home.rglob("*"))
-        if file.suffix.lower() in SUFFIXES
-    }
-    if not images:
-        raise _missing(folder, f"folder of images ({' or '.join(IMAGES)})")
-    classes = next(iter(sorted(folder.rglob("testclasses.txt"))), None)
-    held_out = set(classes.read_text(encoding="utf-8").split()) if classes else None
-    parts: dict[str, list[tuple[Path, list[str]]]] = {"train": [], "test": []}
-    for index, file in enumerate(sorted(texts.rglob("*.txt"))):
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-        captions = [line for line in lines if split_words(line)]
-        if file.stem not in images or not captions:
-            continue
-        test = index % 10 == 9 if held_out is None else file.parent.name in held_out
-        parts["test" if test else "train"].append((images[file.stem], captions))
-    if not parts["train"]:
+    pairs = _pairs(folder, sorted(home.rglob("*.txt")))
+    if not pairs:
         raise _missing(folder, "image with a caption of the same name")
+    classes = next(iter(sorted(folder.rglob("testclasses.txt"))), None)
+    if classes is None:
+        tested = [index % 10 == min(9, len(pairs) - 1) for index in range(len(pairs))]
+    else:
+        held_out = set(classes.read_text(encoding="utf-8", errors="replace").split())
+        tested = [text.parent.name in held_out for text, *_ in pairs]
+        if all(tested) or not any(tested):
+            which = "all" if all(tested) else "none"
+            raise UserError(
+                f"{classes.absolute()} names {which} of the folders in {home.absolute()}; it must "
+                "name some of them, which are the test set."
+            )
+    parts: dict[str, list[tuple[Path, list[str]]]] = {"train": [], "test": []}
+    for test, (_, *pair) in zip(tested, pairs, strict=True):
+        parts["test" if test else "train"].append((pair[0], pair[1]))
     return parts
+
+
+def _pairs(folder: Path, texts: list[Path]) -> list[tuple[Path, Path, list[str]]]:
+    """Lists the texts that have captions and an image: the text, the image, the captions.
+
+    An image belongs to the text of its name in the folder of the same class, or, where images lie
+    in no such folder, to the text of its name.
+    """
+    homes = [home for name in IMAGES for home in sorted(folder.rglob(name)) if home.is_dir()]
+    files = sorted({file for home in homes for file in home.rglob("*")
+                    if file.suffix.lower() in SUFFIXES})  # fmt: skip
+    if not files:
+        raise _missing(folder, f"folder of images ({' or '.join(IMAGES)})")
+    own = {(file.parent.name, file.stem): file for file in files}
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        named.setdefault(file.stem, []).append(file)
+    pairs = []
+    for text in texts:
+        lines = text.read_text(encoding="utf-8", errors="replace").splitlines()
+        captions = [line for line in lines if split_words(line)]
+        found = named.get(text.stem, [])
+        image = own.get((text.parent.name, text.stem))
+        if image is None and len(found) > 1:
+            raise UserError(
+                f"{text.absolute()} may belong to {found[0]} or to {found[1]}: put it into a "
+                "folder named as that of its image."
+            )
+        if found and captions:
+            pairs.append((text, image or found[0], captions))
+    return pairs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -33,6 +33,12 @@ class Bank:
     labels: Tensor
     probabilities: Tensor
     images: Tensor | None = None
+
+    @classmethod
+    def of(cls, looks: Iterable[tuple[Tensor, Tensor]]) -> Bank:
+        """Joins what a network said of generated images: features and probabilities of batches."""
+        features, probabilities = (torch.cat(parts).cpu() for parts in zip(*looks, strict=True))
+        return cls(features, probabilities.argmax(dim=1), probabilities)
 
     def first(self, count: int) -> Bank:
         """Returns ``count`` of the images, spread evenly over them."""

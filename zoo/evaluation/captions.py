@@ -9,6 +9,8 @@ from torch import Tensor
 
 from zoo.contracts import Illustrates, InfersAttributes
 from zoo.data.loader import mix_seed
+from zoo.evaluation.banks import Bank, collect
+from zoo.evaluation.samples import ALONE, copies, quality
 from zoo.evaluation.score import Score, Task, short
 from zoo.metrics.features import FrechetDistance
 
@@ -59,9 +61,12 @@ def fits_attributes(task: Task) -> bool:
 
 
 def score_attributes(task: Task) -> list[Score]:
-    """Share of real images of which an attribute is read wrongly, and each attribute's error."""
+    """Share of real images of which an attribute is read wrongly, and each attribute's error.
+
+    Every process computes the same figures.
+    """
     wrong: list[Tensor] = []
-    for batch in task.progress(task.data.loader(task.split, limit=task.limit), "attributes"):
+    for _, batch in task.alone().batches(task.split, "attributes"):
         assert batch.attributes is not None
         wrong.append(task.model.attributes(batch.image).cpu() != batch.attributes.cpu())
     rows = torch.cat(wrong)
@@ -72,18 +77,19 @@ def score_attributes(task: Task) -> list[Score]:
 
 
 def fits_captions(task: Task) -> bool:
-    """Models that illustrate captions, on data that asks, with a network that reads attributes."""
+    """Models that illustrate captions, on data that asks, with a network that reads its notes."""
     return (
         isinstance(task.model, Illustrates)
         and isinstance(task.data, HasPrompts)
         and task.features is not None
         and isinstance(task.features.network, InfersAttributes)
+        and task.features.network.spec.attributes == task.data.spec.attributes
         and task.model.words == task.data.spec.words
     )
 
 
 def score_captions(task: Task) -> list[Score]:
-    """Share of images that show all attributes of their caption, and distances of both stages.
+    """Share of images that show all attributes of their caption, and both stages' quality.
 
     Every process computes the same figures.
     """
@@ -96,14 +102,15 @@ def score_captions(task: Task) -> list[Score]:
         found = []
         for rows, images in _illustrations(task, tokens, 2, f"{kind} captions"):
             assert len(rows) == len(images)
-            found.append(task.features.network.attributes(images).cpu())
+            seen = task.features.prepared(images)
+            found.append(task.features.network.attributes(seen).cpu())
         read = torch.cat(found)
         right = ((read == asked) | (asked < 0)).double().mean(dim=0)
         details = dict(zip(names, [round(v, 4) for v in right.tolist()], strict=True))
         name = f"captions_shown[{task.features.name},{kind},{short(count)}]"
         value = float(shows(read, asked).double().mean())
         scores.append(Score(name, value, "share", "higher", details))
-    return scores + _distances(task, count)
+    return scores + _against_real(task, count)
 
 
 def _illustrations(
@@ -116,22 +123,29 @@ def _illustrations(
     ]
 
 
-def _distances(task: Task, count: int) -> list[Score]:
-    """Distances of both stages, drawn for the test set's captions at full size, to its images."""
+def _against_real(task: Task, count: int) -> list[Score]:
+    """Compares both stages, drawn for the test set's captions at full size, with its images.
+
+    Of Stage I the distance alone, for comparison with Stage II's.
+    """
     look = task.features
     assert look is not None
-    real, captions = [], []
-    for batch in task.data.loader(task.split, limit=count):
-        real.append(look(batch.image)[0].cpu())
-        captions.append(batch.caption)
-    features, tokens = torch.cat(real), torch.cat(captions)
-    scores = []
-    for stage in (1, 2):
-        distance = FrechetDistance(features.shape[1])
-        distance.update(features, real=True)
-        for _, images in _illustrations(task, tokens, stage, f"stage {stage}"):
-            distance.update(look(images)[0].cpu(), real=False)
-        kind = "stage1-enlarged" if stage == 1 else "stage2"
-        name = f"fid[{look.name},{kind},{short(len(tokens))},{task.split}]"
-        scores.append(Score(name, float(distance.compute()), "", "lower"))
+    batches = [batch for _, batch in task.alone().batches(task.split, "captions", limit=count)]
+    tokens = torch.cat([batch.caption for batch in batches if batch.caption is not None])
+    real = collect(task, task.split, count)
+    scores: list[Score] = []
+    for stage, kind in ((1, "stage1-enlarged"), (2, "stage2")):
+        drawn = _illustrations(task, tokens, stage, f"stage {stage}")
+        fake = Bank.of([look(images) for _, images in drawn])
+        tag = f"{look.name},{kind},{short(len(tokens))},{task.split}"
+        if stage == 1:
+            distance = FrechetDistance(real.features.shape[1], **ALONE)
+            distance.update(real.features, real=True)
+            distance.update(fake.features, real=False)
+            scores.append(Score(f"fid[{tag}]", float(distance.compute()), "", "lower"))
+        else:
+            # The network's classes are values of several attributes: none of them is the class.
+            found = quality(real, fake, tag)
+            scores += [score for score in found if not score.name.startswith("inception_style")]
+            scores.append(copies(task, fake))
     return scores

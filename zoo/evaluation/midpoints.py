@@ -16,8 +16,10 @@ from torch import Tensor
 
 from zoo.contracts import DrawsCodes
 from zoo.data.loader import mix_seed
+from zoo.evaluation.banks import as_sampled, collect
+from zoo.evaluation.samples import ALONE, knows_classes
 from zoo.evaluation.score import SEED, Score, Task, short
-from zoo.metrics.features import FrechetDistance
+from zoo.metrics.features import FrechetDistance, InceptionStyleScore
 from zoo.priors import PRIORS
 
 __all__ = ["PLACES", "fits_midpoints", "score_midpoints", "through_origin"]
@@ -73,27 +75,39 @@ def draws_codes(model: Any) -> bool:
 
 
 def score_midpoints(task: Task) -> list[Score]:
-    """Distances of images at prior draws, at midpoints and on lines through the origin.
+    """Quality of images at prior draws, at midpoints and on lines through the origin.
+
+    Distances, and inception-style scores where the network knows the classes of the data.
 
     Every process computes the same figures.
     """
+    task = as_sampled(task)
     look, model = task.features, task.model
     assert look is not None
-    real = [look(batch.image)[0] for batch in task.data.loader(task.split, limit=task.limit)]
-    features = torch.cat(real).cpu()
+    features = collect(task, task.split).features
     found: dict[str, float] = {}
+    styles: dict[str, float] = {}
     for place in PLACES:
-        distance = FrechetDistance(features.shape[1])
+        distance = FrechetDistance(features.shape[1], **ALONE)
         distance.update(features, real=True)
+        style = InceptionStyleScore(splits=1, **ALONE)
         parts = torch.arange(task.count).split(CHUNK)
         for number, rows in enumerate(task.progress(parts, f"codes at the {place}")):
             codes = codes_at(place, model, len(rows), mix_seed(SEED, number, len(found)))
-            distance.update(look(model.decode(codes))[0].cpu(), real=False)
+            seen, probabilities = look(model.decode(codes))
+            distance.update(seen.cpu(), real=False)
+            style.update(probabilities.cpu().double())
         found[place] = float(distance.compute())
-    tag = f"{look.name},{short(task.count)},{task.split}"
+        if knows_classes(task):
+            styles[place] = float(style.compute().mean)
+    bits = ",bits" if task.data.binarize != "none" else ""
+    tag = f"{look.name},{short(task.count)},{task.split}{bits}"
+    law = PRIORS[model.prior]
+    shape = {"bins": len(law.p), "variance": law.variance} if hasattr(law, "p") else {}
+    details = {"prior": model.prior, **shape}
     scores = [
-        Score(f"fid_at_{place}[{tag}]", value, "", "lower", {"prior": model.prior})
-        for place, value in found.items()
+        *(Score(f"fid_at_{p}[{tag}]", v, "", "lower", details) for p, v in found.items()),
+        *(Score(f"inception_style_at_{p}[{tag}]", v, "", "higher") for p, v in styles.items()),
     ]
     rise = found["midpoint"] / found["prior"] - 1
     return [*scores, Score(f"fid_rise_at_midpoint[{tag}]", rise, "share", "lower")]

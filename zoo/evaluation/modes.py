@@ -31,8 +31,9 @@ __all__ = [
 SEED = 0  # of all samples
 CHUNK = 500  # samples drawn from one seed
 WITHIN = 3.0  # standard deviations that a sample of high quality may lie from its mode
-FEWEST = 2_500  # points of the PacGAN protocol; the judge looks at more where it may
-STACKS = 26_000  # images of the protocol, whatever the judge's limit: modes grow with the number
+# Samples of the protocols, whatever the judge's limit: the modes that are reached grow with them.
+POINTS = 2_500
+STACKS = 26_000
 DIGITS = 10
 
 
@@ -74,16 +75,15 @@ def score_centres(task: Task) -> list[Score]:
     """Modes captured, share of high quality, and divergence of the captured modes from even.
 
     Reference: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761; Lin et al. 2018 (PacGAN),
-    arXiv:1712.04086: at least 2,500 samples, of high quality within 3 standard deviations.
+    arXiv:1712.04086: 2,500 samples, of high quality within 3 standard deviations.
     """
     data: Any = task.data
-    count = max(FEWEST, task.count)
     metric = ModeCoverage(data.centres, data.sigma, WITHIN).to(task.model.device)
-    for x in _draws(task, count, "drawing points"):
+    for x in _draws(task, POINTS, "drawing points"):
         metric.update(data.plane(x))
     found, modes = metric.compute(), len(data.centres)
     counts = _summed(metric.counts, task)  # `compute` leaves each process with its own counts
-    tag = f"{WITHIN:g}sigma,{short(count)}"
+    tag = f"{WITHIN:g}sigma,{short(POINTS)}"
     kl = float(mode_kl(counts)) if counts.any() else None
     return [
         Score(f"modes[{modes},{tag}]", float(found["modes"]), "modes", "higher",
@@ -107,7 +107,7 @@ def fits_stacks(task: Task) -> bool:
         isinstance(task.model, Samples)
         and isinstance(task.data, StacksDigits)
         and task.features is not None
-        and len(task.features.network.head.bias) == DIGITS
+        and task.features.classes == DIGITS
     )
 
 

@@ -74,7 +74,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "elbo": Protocol("bounds on the likelihood", fits_elbo, score_elbo),
     "samples": Protocol(
         "generated against real images: quality, coverage, classes, memorisation",
-        fits_samples,
+        lambda task: fits_samples(task) and not fits_captions(task),  # which compares them, too
         score_samples,
     ),
     "centres": Protocol("modes of a Gaussian mixture", fits_centres, score_centres),

@@ -20,7 +20,7 @@ from zoo.metrics.features import (
     NeighbourScores,
 )
 
-__all__ = ["fits_samples", "knows_classes", "quality", "score_samples"]
+__all__ = ["ALONE", "copies", "fits_samples", "knows_classes", "quality", "score_samples"]
 
 ALONE: dict[str, Any] = {"sync_on_compute": False}  # banks hold what all processes have seen
 TRAINING = 60_000  # training images among which copies are looked for
@@ -49,26 +49,34 @@ def score_samples(task: Task) -> list[Score]:
     task, look = as_sampled(task), task.features
     assert look is not None
     fake, real = collect(task, "samples"), collect(task, task.split)
-    train = collect(task, "train", TRAINING)
-    # What a perfect model would get: real images cut from the training set itself. Test images
-    # may be of other writers, and lie farther from training images than what a model learned.
-    part = control_split(task)
-    control = collect(task, part).first(task.count)
     bits = ",bits" if task.data.binarize != "none" else ""
     tag = f"{look.name},{short(task.count)},{task.split}{bits}"
     scores = quality(real, fake, tag)
     if knows_classes(task):
         scores += _classes(task, real, fake, tag)
-        witnesses = witnesses_of(task, train)
+        witnesses = witnesses_of(task, collect(task, "train", TRAINING))
+        control = collect(task, control_split(task)).first(task.count)
         likelihood = empirical_likelihood(task, real, fake, witnesses, tag)
         scores += likelihood
         if likelihood[-1].value is not None:  # samples unlike all real images belong to no class
             scores.append(diversity(task, real, fake, control, witnesses, tag))
+    return [*scores, copies(task, fake)]
+
+
+def copies(task: Task, fake: Bank) -> Score:
+    """Says whether generated images lie nearer to training images than unseen real ones do."""
+    assert task.features is not None
+    train, count = collect(task, "train", TRAINING), len(fake.features)
+    # What a perfect model would get: real images cut from the training set itself. Test images
+    # may be of other writers, and lie farther from training images than what a model learned.
+    part = control_split(task)
+    control = collect(task, part).first(count)
     gap = memorisation_gap(fake.features, control.features, train.features)
-    details = {"p_value": float(gap.p_value), "closer": float(gap.closer)}
+    bits = ",bits" if task.data.binarize != "none" else ""
     seen = f"{short(len(train.features))}-train/{part}{bits}"
-    name = f"memorisation_z[{look.name},{short(task.count)},{seen}]"
-    return [*scores, Score(name, float(gap.z), "", "", details)]
+    details = {"p_value": float(gap.p_value), "closer": float(gap.closer)}
+    name = f"memorisation_z[{task.features.name},{short(count)},{seen}]"
+    return Score(name, float(gap.z), "", "", details)
 
 
 def quality(real: Bank, fake: Bank, tag: str) -> list[Score]:

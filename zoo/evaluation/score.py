@@ -93,10 +93,17 @@ class Features:
         return len(self.network.head.bias)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps images in [0, 1] to features (B, F) and class probabilities (B, K).
+        """Maps images in [0, 1] to features (B, F) and class probabilities (B, K)."""
+        images = self.prepared(images)
+        features = self.network.features(images)
+        with torch.no_grad():
+            return features, self.network.head(features).softmax(dim=1)
 
-        Images of another size are resized (bilinear, antialiased); grey is repeated to colour,
-        colour averaged to grey, as the network wants it.
+    def prepared(self, images: Tensor) -> Tensor:
+        """Brings images to the size and the device that the network wants.
+
+        They are resized (bilinear, antialiased); grey is repeated to colour, colour averaged to
+        grey.
         """
         channels, height, width = self.network.spec.shape
         images = images.to(self.network.device)
@@ -106,9 +113,7 @@ class Features:
             images = F.interpolate(
                 images, (height, width), mode="bilinear", antialias=True, align_corners=False
             )
-        features = self.network.features(images)
-        with torch.no_grad():
-            return features, self.network.head(features).softmax(dim=1)
+        return images
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,10 @@ class Task:
         loader = data.dealt(split, limit=limit or self.limit, rank=self.rank, world=self.world)
         for turn, batch in enumerate(self.progress(loader, title)):
             yield self.rank + turn * self.world, batch
+
+    def alone(self) -> Task:
+        """Returns the task of a process that does all of it, whatever the others do."""
+        return replace(self, rank=0, world=1)
 
     @property
     def scope(self) -> str:

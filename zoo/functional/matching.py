@@ -10,7 +10,7 @@ __all__ = ["contrastive_loss", "matching_aware_loss", "matching_aware_terms"]
 
 
 def matching_aware_terms(
-    real: Tensor, wrong: Tensor, fake: Tensor
+    real: Tensor, wrong: Tensor, fake: Tensor, differs: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Computes the three terms of a matching-aware discriminator.
 
@@ -20,22 +20,32 @@ def matching_aware_terms(
         real: Logits of real images with their own captions, any shape.
         wrong: Logits of real images with captions of other images.
         fake: Logits of generated images with the captions they were made for.
+        differs: Which of the wrong captions are not word for word the right ones, booleans of the
+            shape of `wrong`; the others are left out of the second term. None for all.
 
     Returns:
         Three scalars in nats, each log 2 where D = 1/2.
 
     Reference: Reed et al. 2016, arXiv:1605.05396, Algorithm 1.
     """
-    return F.softplus(-real).mean(), F.softplus(wrong).mean(), F.softplus(fake).mean()
+    mismatched = F.softplus(wrong)
+    if differs is None:
+        second = mismatched.mean()
+    else:
+        second = (mismatched * differs).sum() / differs.sum().clamp(min=1)
+    return F.softplus(-real).mean(), second, F.softplus(fake).mean()
 
 
-def matching_aware_loss(real: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
+def matching_aware_loss(real: Tensor, mismatched: Tensor, generated: Tensor) -> Tensor:
     r"""Computes the loss of a matching-aware discriminator, in which both ways to fail weigh half.
 
     .. math:: E[-\log D(x, t)] + \tfrac12 \big(E[-\log(1 - D(x, \hat t))]
               + E[-\log(1 - D(G, t))]\big)
 
-    See `matching_aware_terms` for the arguments.
+    Args:
+        real: The first of the terms of `matching_aware_terms`.
+        mismatched: The second.
+        generated: The third.
 
     Returns:
         A scalar in nats; 2 log 2 where D = 1/2.
@@ -43,11 +53,11 @@ def matching_aware_loss(real: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
     Reference: Reed et al. 2016, arXiv:1605.05396, Algorithm 1.
 
     Example:
-        >>> matching_aware_loss(torch.zeros(3), torch.zeros(3), torch.zeros(3))
+        >>> half = torch.zeros(3)
+        >>> matching_aware_loss(*matching_aware_terms(half, half, half))
         tensor(1.3863)
     """
-    right, mismatched, generated = matching_aware_terms(real, wrong, fake)
-    return right + (mismatched + generated) / 2
+    return real + (mismatched + generated) / 2
 
 
 def contrastive_loss(

@@ -117,7 +117,7 @@ def mode_coverage(samples: Tensor, centres: Tensor, sigma: float, within: float 
         ValueError: As :func:`mode_counts`.
 
     Reference: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761; Lin et al. 2018 (PacGAN),
-    arXiv:1712.04086: 25 modes 2 apart, sigma .05, 100 000 samples.
+    arXiv:1712.04086: 25 modes 2 apart, sigma .05.
 
     Example:
         >>> centres = torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]])

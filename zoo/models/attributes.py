@@ -12,8 +12,6 @@ Reference: a plain convolutional classifier with one softmax per attribute.
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning as L
 import torch
 import torch.nn.functional as F
@@ -25,7 +23,7 @@ from zoo.functional.augmentation import random_affine
 from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvEncoder
-from zoo.training import record
+from zoo.training import follow_one_cycle, record
 
 __all__ = ["AttributeClassifier"]
 
@@ -115,13 +113,12 @@ class AttributeClassifier(L.LightningModule):
         record(self, {"cross_entropy_nats": loss})
         return loss
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Returns AdamW with a rate that rises for a tenth of the training and falls to zero."""
-        optimizer = torch.optim.AdamW(
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Lets the rate rise for a tenth of the training, then fall to zero."""
+        follow_one_cycle(self, self.lr, warm=0.1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns AdamW."""
+        return torch.optim.AdamW(
             self.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.lr, total_steps=max(2, steps), pct_start=0.1, cycle_momentum=False
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -15,6 +15,8 @@ the generated ones are too much alike.
 Deviations:
 - G's step uses the images of D's step, not new ones, as is usual.
 - The discriminator for images ends in a fully connected layer.
+- Packs are cut from the batch, so that m of them need m times the batch: PacGAN's batches are
+  counted in packs.
 - Rates fall to zero over the last part of the training, where `decay` says so.
 - `sample` uses an exponential moving average of the generator.
 """
@@ -113,7 +115,7 @@ class GAN(L.LightningModule):
         self.num_labels = spec.classes if conditional else 0
         self.lr_discriminator, self.lr_generator = lr_discriminator, lr_generator
         self.betas, self.decay = betas, decay
-        self.prefers_bf16 = not spec.points
+        self.prefers_bf16 = not spec.points and prior != "cauchy"  # whose largest draws are huge
 
         inputs, (channels, height, side) = latent_dim + self.num_labels, spec.shape
         if spec.points:

@@ -44,7 +44,7 @@ from zoo.models.registry import MODELS
 from zoo.nets.affine import Scaling
 from zoo.nets.conditioners import MLPConditioner
 from zoo.nets.coupling import Chain, Coupling, Layer
-from zoo.training import ema_of, record, update_ema
+from zoo.training import ema_of, follow_one_cycle, record, update_ema
 
 __all__ = ["NICE"]
 
@@ -186,20 +186,19 @@ class NICE(L.LightningModule):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         update_ema(self.flow_ema, self.flow)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Returns AdamW, its rate rising for a fiftieth of the training, then falling to zero."""
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Lets the rates rise for a fiftieth of the training, then fall to zero."""
+        follow_one_cycle(self, self.lr, 10 * self.lr, warm=0.02)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns AdamW."""
         scales = [self.flow.layers[-1].log_scale]
         weights = [p for p in self.flow.parameters() if p is not scales[0]]
         groups = [
             {"params": weights, "weight_decay": self.weight_decay},
             {"params": scales, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, self.lr, self.betas, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [self.lr, 10 * self.lr], pct_start=0.02, cycle_momentum=False,
-            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
-        )  # fmt: skip
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return torch.optim.AdamW(groups, self.lr, self.betas, fused=True)
 
     # ---------------------------------------------------------------- pixels and latents
 

@@ -45,7 +45,7 @@ from zoo.nets.base import MixtureLaw, NormalBase
 from zoo.nets.conditioners import ConvConditioner, MLPConditioner
 from zoo.nets.coupling import Chain, Coupling, Layer
 from zoo.nets.multiscale import Flatten, MultiScale, Regroup, Squeeze
-from zoo.training import ema_of, record, update_ema
+from zoo.training import ema_of, follow_one_cycle, record, update_ema
 
 __all__ = ["RealNVP"]
 
@@ -204,17 +204,16 @@ class RealNVP(L.LightningModule):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         update_ema(self.density_ema, self.density)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Returns AdamW, its rate rising for a fiftieth of the training, then falling to zero."""
-        optimizer = torch.optim.AdamW(
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Lets the rate rise for a fiftieth of the training, then fall to zero."""
+        follow_one_cycle(self, self.lr, warm=0.02)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns AdamW."""
+        return torch.optim.AdamW(
             self.density.parameters(), self.lr, self.betas, weight_decay=self.weight_decay,
             fused=True,
         )  # fmt: skip
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.lr, pct_start=0.02, cycle_momentum=False,
-            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
-        )  # fmt: skip
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # ---------------------------------------------------------------- pixels and latents
 

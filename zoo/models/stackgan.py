@@ -21,8 +21,9 @@ Deviations:
 - The text encoder is small and learns in the first phase here, by a contrastive loss against an
   image encoder, instead of being the char-CNN-RNN of Reed et al., trained for weeks elsewhere. A
   trained one can be plugged in: see `text_weights`.
-- Generators also minimise that contrastive loss against the fixed image encoder, as AttnGAN does
-  with its own (Xu et al. 2018, arXiv:1711.10485, Section 3.2): captions are obeyed much sooner.
+- Generators also minimise that contrastive loss against the image encoder, as AttnGAN does with its
+  own (Xu et al. 2018, arXiv:1711.10485, Section 3.2): captions are obeyed much sooner. Its weights
+  are fixed then; its batch normalisation goes on to use the batch at hand.
 - Stage II corrects the enlarged sketch instead of drawing it anew.
 - Transposed convolutions instead of enlargement and convolution, two residual blocks instead of
   four, and a narrower discriminator without batch normalisation where text meets image.
@@ -36,6 +37,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import safetensors.torch as safetensors
@@ -50,7 +52,7 @@ from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval
 from zoo.functional.adversarial import generator_loss
 from zoo.functional.divergence import standard_normal_kl
-from zoo.functional.matching import contrastive_loss, matching_aware_terms
+from zoo.functional.matching import contrastive_loss, matching_aware_loss, matching_aware_terms
 from zoo.inference import CHUNK, answering, generator_for
 from zoo.models.registry import MODELS
 from zoo.nets.conv import halvings
@@ -145,11 +147,17 @@ class StackGAN(L.LightningModule):
             ("ema_decay", ema_decay, "[0, 1)"),
         ):
             check_interval(f"--model.{name}", value, interval)
+        if spec.height % 4 or spec.width % 4:
+            raise UserError(
+                f"StackGAN halves images twice: {spec.height}x{spec.width} does not go, since both "
+                "sides must be multiples of 4."
+            )
         self.save_hyperparameters(ignore=["spec"])
         self.automatic_optimization = False
         self.spec, self.noise_dim, self.condition = spec, noise_dim, condition
         self.kl_weight, self.matching_weight = kl_weight, matching_weight
         self.phases = (text_share, text_share + stage1_share)
+        self.reached = 0  # how many of these phases have ended
         self.text_weights, self.betas = text_weights, betas
         self.lr_text, self.lr_discriminator = lr_text, lr_discriminator
         self.lr_generator = lr_generator
@@ -245,13 +253,22 @@ class StackGAN(L.LightningModule):
         return self.image_head(self.image_trunk(x)).float()
 
     def discriminator_terms(
-        self, discriminator: nn.Module, x: Tensor, fake: Tensor, text: Tensor, wrong: Tensor
+        self,
+        discriminator: nn.Module,
+        x: Tensor,
+        fake: Tensor,
+        text: Tensor,
+        wrong: Tensor,
+        differs: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Computes the discriminator's terms in nats for images, right and mismatched captions."""
+        """Computes the discriminator's terms in nats for images, right and mismatched captions.
+
+        `differs` says of which images the mismatched caption is not the right one after all.
+        """
         real, mismatched = discriminator(x, text, wrong)
         (generated,) = discriminator(fake, text)
         names = ("real_nats", "mismatched_nats", "generated_nats")
-        terms = matching_aware_terms(real, mismatched, generated)
+        terms = matching_aware_terms(real, mismatched, generated, differs)
         return dict(zip(names, terms, strict=True))
 
     def generator_terms(
@@ -269,7 +286,7 @@ class StackGAN(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Trains what the present phase trains: the embedding, Stage I or Stage II."""
-        done = progress(self)
+        done = self._done()
         text_end, stage1_end = self.phases
         text, d1, g1, d2, g2 = self.optimizers()  # type: ignore[misc]
         tokens = self.tokens(batch)
@@ -319,10 +336,10 @@ class StackGAN(L.LightningModule):
         discriminator, generator = players
         fake, mean, log_var = generator(given, text, noise)
         kl = standard_normal_kl(mean, log_var).sum(dim=1)
-        terms = self.discriminator_terms(discriminator, x, fake.detach(), text, text.roll(1, 0))
+        wrong, differs = text.roll(1, 0), (tokens != tokens.roll(1, 0)).any(dim=1)
+        terms = self.discriminator_terms(discriminator, x, fake.detach(), text, wrong, differs)
         record(self, terms)
-        real, mismatched, generated = terms.values()
-        loss = real + (mismatched + generated) / 2
+        loss = matching_aware_loss(*terms.values())
         minimise(self, optimizers[0], loss, counted=False)
 
         with frozen(discriminator, self.image_trunk, self.image_head):
@@ -333,11 +350,35 @@ class StackGAN(L.LightningModule):
                 loss = loss + self.matching_weight * terms["matching_nats"]
             minimise(self, optimizers[1], loss)
 
+    def _done(self) -> float:
+        """Returns the share of the training that has passed, never again in an earlier phase.
+
+        A run that is continued with more epochs than it was begun with would go back otherwise,
+        and train the text encoder anew below finished generators.
+        """
+        done = progress(self)
+        self.reached = max(self.reached, sum(done >= end for end in self.phases))
+        return max((0.0, *self.phases)[self.reached], done)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Notes the phase."""
+        checkpoint["phase"] = self.reached
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remembers the phase."""
+        self.reached = checkpoint.get("phase", 0)
+
     def tokens(self, batch: Batch) -> Tensor:
         """Returns a batch's captions, or its labels as captions of two words, shape (B, T)."""
         length = self.known_captions.shape[1]
         if batch.caption is not None and self.spec.words:
-            return F.pad(batch.caption, (0, max(0, length - batch.caption.shape[1])))[:, :length]
+            longest = batch.caption.shape[1]
+            if longest > length:
+                raise UserError(
+                    f"captions of this data set have up to {longest} words: raise "
+                    f"--model.caption_length, which is {length}."
+                )
+            return F.pad(batch.caption, (0, length - longest))
         return F.pad(
             torch.stack([torch.ones_like(batch.label), batch.label + 2], 1), (0, length - 2)
         )
@@ -357,6 +398,14 @@ class StackGAN(L.LightningModule):
                 f"--model.text_weights {path} holds no weights of a text encoder with "
                 f"{len(self.words)} words and this model's text_features."
             ) from None
+
+    def on_train_start(self) -> None:
+        """Asks for a training that has an end."""
+        if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
+            raise UserError(
+                "StackGAN shares out its training among three phases: say how long it is, by "
+                "--trainer.max_epochs or --trainer.max_steps."
+            )
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Returns Adam for the joint embedding, and both stages' players."""
