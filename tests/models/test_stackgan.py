@@ -289,7 +289,9 @@ def test_a_training_without_an_end_is_refused(tmp_path):
 
 
 def test_captions_are_not_cut_in_silence(tmp_path):
-    with pytest.raises(UserError, match="up to 16 words: raise --model.caption_length, which is 8"):
+    with pytest.raises(
+        UserError, match=r"up to 16 words: raise --model\.caption_length, which is 8"
+    ):
         fit(make(SHAPES, caption_length=8), tmp_path)
 
 
