@@ -292,4 +292,5 @@ class Fit(LightningCLI):
                 value = "none" if score["value"] is None else f"{score['value']:.4f}"
                 print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
         print(f"  pictures  {folder.pictures}")
-        print(f"  next      python -m zoo.sample {folder.path} --out grid.png", flush=True)
+        print(f"  next      python -m zoo.sample {folder.path} --out grid.png")
+        print(f"            python -m zoo.evaluate {folder.path}", flush=True)
