@@ -267,6 +267,15 @@ def test_losses_are_the_weighted_terms_and_rates_fall_in_each_phase(tmp_path, mo
     assert rates[12:] == [2.0, 4.0] * 5 + [1.5, 3.0, 1.0, 2.0, 0.5, 1.0]
 
 
+def test_the_second_stage_begins_with_what_the_first_knows_of_captions(tmp_path):
+    model = make(SHAPES, caption_length=16, text_share=0.3, stage1_share=0.4)
+    fit(model, tmp_path, batches=8)
+    first, second = (g.augment.law.weight for g in (model.generator1_ema.module, model.generator2))
+    # two steps of Adam later; where they began, they differed by a hundred times as much
+    assert 0 < (first - second).abs().max() < 3 * model.lr_generator
+    assert (make(SHAPES).generator2.augment.law.weight - first).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("phase", [0, 1, 2])
 def test_a_longer_training_never_goes_back_to_an_earlier_phase(monkeypatch, phase):
     model = make(text_share=0.25, stage1_share=0.25)

@@ -24,7 +24,9 @@ Deviations:
 - Generators also minimise that contrastive loss against the image encoder, as AttnGAN does with its
   own (Xu et al. 2018, arXiv:1711.10485, Section 3.2): captions are obeyed much sooner. Its weights
   are fixed then; its batch normalisation goes on to use the batch at hand.
-- Stage II corrects the enlarged sketch instead of drawing it anew.
+- Stage II corrects the enlarged sketch instead of drawing it anew. Its augmentation begins as that
+  of Stage I; begun at random, it forgets the caption, since the sketch mostly tells it.
+- The augmentation's divergence weighs less, see `kl_weight`.
 - Transposed convolutions instead of enlargement and convolution, two residual blocks instead of
   four, and a narrower discriminator without batch normalisation where text meets image.
 - Rates fall linearly to zero in the second half of each phase (halved every 100 epochs there).
@@ -85,8 +87,8 @@ class StackGAN(L.LightningModule):
         width: Channels of the finest feature maps of Stage I and of the discriminators.
         width2: Channels of Stage II's finest feature map.
         kl_weight: Weight lambda of the augmentation's divergence, summed over dimensions. The
-            authors' code has 2 for the mean over 128 dimensions, 0.016 for the sum; at 1 the
-            condition forgets the caption.
+            authors' code has 2 for the mean over 128 dimensions, 0.016 for the sum; that much
+            noise hides from Stage I one shape in fourteen, of captioned shapes.
         matching_weight: Weight of the contrastive loss of the generators; 0 as in the paper.
         text_share: Share of the training in which texts and images are embedded.
         stage1_share: Share of the training that Stage I gets; Stage II has the rest.
@@ -116,7 +118,7 @@ class StackGAN(L.LightningModule):
         caption_length: int = 24,
         width: int = 32,
         width2: int = 32,
-        kl_weight: float = 0.02,
+        kl_weight: float = 0.002,
         matching_weight: float = 1.0,
         text_share: float = 0.1,
         stage1_share: float = 0.35,
@@ -286,7 +288,9 @@ class StackGAN(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Trains what the present phase trains: the embedding, Stage I or Stage II."""
-        done = self._done()
+        before, done = self.reached, self._done()
+        if before < self.reached == len(self.phases):
+            self.generator2.augment.load_state_dict(self.generator1_ema.module.augment.state_dict())
         text_end, stage1_end = self.phases
         text, d1, g1, d2, g2 = self.optimizers()  # type: ignore[misc]
         tokens = self.tokens(batch)
