@@ -121,7 +121,7 @@ def bare_recipe(model, data, batches, precision, clip):
     loop = SimpleNamespace(total_batch_idx=0)
     model.trainer = SimpleNamespace(
         fit_loop=loop, global_step=0, estimated_stepping_batches=10_000, max_epochs=1,
-        max_steps=10_000, num_training_batches=10_000, optimizers=[],
+        max_steps=10_000, accumulate_grad_batches=1, num_training_batches=10_000, optimizers=[],
     )  # fmt: skip
     chosen = model.configure_optimizers()
     if isinstance(chosen, dict):

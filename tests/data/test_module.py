@@ -244,3 +244,13 @@ def test_other_bits_of_the_same_data():
     assert static.fingerprint("train") == DATASETS["Digits"](binarize="static").fingerprint("train")
     assert dynamic.fingerprint("test") == static.fingerprint("test") != grey.fingerprint("test")
     assert dynamic.binarize == "dynamic"
+
+
+def test_a_batch_that_is_where_it_should_be_is_left_alone():
+    data = DATASETS["Digits"](batch_size=4)
+    batch = next(iter(data.loader("train")))
+    assert data.transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch
+    moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert (
+        type(moved) is type(batch) and moved.image.device.type == moved.label.device.type == "meta"
+    )

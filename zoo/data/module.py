@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo.data.changes import fit_to_size, fixed_bits, resized
 from zoo.data.images import Images, subset, unit_range
 from zoo.data.loader import BatchLoader, Order
-from zoo.data.spec import ImageSpec
+from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, did_you_mean
 from zoo.registry import Registry
 
@@ -291,6 +291,14 @@ class ImageData(L.LightningDataModule):
     def test_dataloader(self) -> BatchLoader:
         """Returns the test batches."""
         return self.loader("test")
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Moves a batch, unless it is there: the trainer would take it apart to find that out."""
+        if batch.image.device == device:
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def report(self) -> str:
         """Says in a line what there is: counts, shape, classes and range of the training images."""
