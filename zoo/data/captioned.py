@@ -140,7 +140,7 @@ def _parts(folder: Path) -> dict[str, list[tuple[Path, list[str]]]]:
         tested = [index % 10 == min(9, len(pairs) - 1) for index in range(len(pairs))]
     else:
         held_out = set(classes.read_text(encoding="utf-8", errors="replace").split())
-        tested = [text.parent.name in held_out for text, *_ in pairs]
+        tested = [text.parent.name in held_out for text, _, _ in pairs]
         if all(tested) or not any(tested):
             which = "all" if all(tested) else "none"
             raise UserError(
@@ -148,8 +148,8 @@ def _parts(folder: Path) -> dict[str, list[tuple[Path, list[str]]]]:
                 "name some of them, which are the test set."
             )
     parts: dict[str, list[tuple[Path, list[str]]]] = {"train": [], "test": []}
-    for test, (_, *pair) in zip(tested, pairs, strict=True):
-        parts["test" if test else "train"].append((pair[0], pair[1]))
+    for test, (_, image, captions) in zip(tested, pairs, strict=True):
+        parts["test" if test else "train"].append((image, captions))
     return parts
 
 

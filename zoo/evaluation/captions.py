@@ -78,12 +78,12 @@ def score_attributes(task: Task) -> list[Score]:
 
 def fits_captions(task: Task) -> bool:
     """Models that illustrate captions, on data that asks, with a network that reads its notes."""
+    network = None if task.features is None else task.features.network
     return (
         isinstance(task.model, Illustrates)
         and isinstance(task.data, HasPrompts)
-        and task.features is not None
-        and isinstance(task.features.network, InfersAttributes)
-        and task.features.network.spec.attributes == task.data.spec.attributes
+        and isinstance(network, InfersAttributes)
+        and network.spec.attributes == task.data.spec.attributes  # type: ignore[attr-defined]
         and task.model.words == task.data.spec.words
     )
 

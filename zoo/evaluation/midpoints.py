@@ -102,7 +102,7 @@ def score_midpoints(task: Task) -> list[Score]:
             styles[place] = float(style.compute().mean)
     bits = ",bits" if task.data.binarize != "none" else ""
     tag = f"{look.name},{short(task.count)},{task.split}{bits}"
-    law = PRIORS[model.prior]
+    law: Any = PRIORS[model.prior]
     shape = {"bins": len(law.p), "variance": law.variance} if hasattr(law, "p") else {}
     details = {"prior": model.prior, **shape}
     scores = [

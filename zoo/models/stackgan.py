@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import safetensors.torch as safetensors
@@ -290,7 +290,8 @@ class StackGAN(L.LightningModule):
         """Trains what the present phase trains: the embedding, Stage I or Stage II."""
         before, done = self.reached, self._done()
         if before < self.reached == len(self.phases):
-            self.generator2.augment.load_state_dict(self.generator1_ema.module.augment.state_dict())
+            known = cast(Stage, self.generator1_ema.module).augment
+            self.generator2.augment.load_state_dict(known.state_dict())
         text_end, stage1_end = self.phases
         text, d1, g1, d2, g2 = self.optimizers()  # type: ignore[misc]
         tokens = self.tokens(batch)
