@@ -34,10 +34,8 @@ __all__ = [
     "update_ema",
 ]
 
-COLD, SPENT = (
-    1 / 25,
-    1e-4,
-)  # of one cycle: its first rate against the highest, its last against that
+COLD = 1 / 25  # of one cycle: its first rate against the highest
+SPENT = 1e-4  # its last rate against the first
 CHECK_EVERY = 50  # batches between looks at an accelerator's terms: each look waits for it
 
 

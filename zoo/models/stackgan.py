@@ -87,8 +87,8 @@ class StackGAN(L.LightningModule):
         width: Channels of the finest feature maps of Stage I and of the discriminators.
         width2: Channels of Stage II's finest feature map.
         kl_weight: Weight lambda of the augmentation's divergence, summed over dimensions. The
-            authors' code has 2 for the mean over 128 dimensions, 0.016 for the sum; that much
-            noise hides from Stage I one shape in fourteen, of captioned shapes.
+            authors' code has 2 for the mean over 128 dimensions, 0.016 for the sum; at 1 the
+            condition forgets the caption.
         matching_weight: Weight of the contrastive loss of the generators; 0 as in the paper.
         text_share: Share of the training in which texts and images are embedded.
         stage1_share: Share of the training that Stage I gets; Stage II has the rest.
