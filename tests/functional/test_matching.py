@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from zoo.functional.matching import contrastive_loss, matching_aware_loss, matching_aware_terms
+from zoo.functional.matching import (
+    alike,
+    contrastive_loss,
+    matching_aware_loss,
+    matching_aware_terms,
+)
 
 
 def logits(seed):
@@ -58,15 +63,40 @@ def test_captions_that_are_right_after_all_are_left_out():
     assert matching_aware_terms(real, wrong, fake, torch.zeros(50, dtype=bool))[1] == 0
 
 
-def test_contrastive_loss_against_its_definition():
-    v, t = logits(0).view(10, 5), logits(1).view(10, 5)
+@pytest.mark.parametrize("count", [10, 14])
+def test_contrastive_loss_against_its_definition(count):
+    v, t = logits(0).view(10, 5), torch.cat([logits(1), logits(2)]).view(20, 5)[:count]
     total = 0.0
     for i in range(10):
-        cosine = [float(torch.cosine_similarity(v[i], t[j], dim=0)) / 0.2 for j in range(10)]
+        cosine = [float(torch.cosine_similarity(v[i], t[j], dim=0)) / 0.2 for j in range(count)]
         across = [float(torch.cosine_similarity(v[j], t[i], dim=0)) / 0.2 for j in range(10)]
         for row in (cosine, across):
             total -= row[i] - math.log(sum(map(math.exp, row)))
     assert abs(float(contrastive_loss(v, t, temperature=0.2)) - total / 20) < 1e-12
+
+
+def test_further_texts_that_are_equal_do_not_count():
+    v, t = logits(0).view(10, 5)[:1], logits(1).view(10, 5)[:1]
+    assert contrastive_loss(v, t.expand(3, 5), torch.ones(1, 3, dtype=torch.bool)) == 0
+
+
+def test_a_text_that_is_alike_is_drawn_by_its_softmax():
+    t = logits(3).view(10, 5)[:4]
+    t[3] = t[0]
+    same = (t[:, None] == t[None]).all(2)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([alike(t, same, 0.5, generator) for _ in range(20_000)])
+    for i in range(4):
+        cosine = torch.cosine_similarity(t[i], t, dim=1) / 0.5
+        law = torch.where(same[i], torch.zeros(4).double(), cosine.exp())
+        found = torch.bincount(drawn[:, i], minlength=4) / len(drawn)
+        assert float((found - law / law.sum()).abs().max()) < 0.015
+        assert found[i] == 0
+
+
+def test_texts_that_are_all_the_same_are_drawn_all_the_same():
+    same = torch.ones(3, 3, dtype=torch.bool)
+    assert alike(torch.ones(3, 2), same).shape == (3,)
 
 
 def test_equal_texts_are_no_mistakes():

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["contrastive_loss", "matching_aware_loss", "matching_aware_terms"]
+__all__ = ["alike", "contrastive_loss", "matching_aware_loss", "matching_aware_terms"]
 
 
 def matching_aware_terms(
@@ -71,12 +71,13 @@ def contrastive_loss(
 
     Args:
         images: Embeddings of images v, shape (B, D).
-        texts: Embeddings of their texts t, shape (B, D).
-        same: Which pairs have the same text, shape (B, B); they do not count as wrong ones.
+        texts: Embeddings of their texts t, then of N - B texts of other images, shape (N, D); the
+            latter make the first term, which is a sum over all texts, harder.
+        same: Which pairs have the same text, shape (B, N); they do not count as wrong ones.
         temperature: tau.
 
     Returns:
-        A scalar in nats, log B where nothing is told apart.
+        A scalar in nats, (log N + log B) / 2 where nothing is told apart.
 
     Reference: van den Oord et al. 2018, arXiv:1807.03748, Eq. 4, in both directions.
 
@@ -86,7 +87,37 @@ def contrastive_loss(
     """
     scores = F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T / temperature
     if same is not None:
-        others = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+        others = same & ~torch.eye(*same.shape, dtype=torch.bool, device=same.device)
         scores = scores.masked_fill(others, -torch.inf)
     own = torch.arange(len(scores), device=scores.device)
-    return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+    square = scores[:, : len(scores)]
+    return (F.cross_entropy(scores, own) + F.cross_entropy(square.T, own)) / 2
+
+
+def alike(
+    texts: Tensor, same: Tensor, temperature: float = 0.1, generator: torch.Generator | None = None
+) -> Tensor:
+    r"""Draws for each text of a batch another one that says nearly the same.
+
+    .. math:: p(j \mid i) \propto e^{\cos(t_i, t_j) / \tau}
+
+    Mismatched captions drawn evenly differ from the right ones by much, as a rule, and teach
+    nothing of what is finer.
+
+    Args:
+        texts: Embeddings t, shape (B, D).
+        same: Which pairs have the same text, shape (B, B): drawn only where there is no other.
+        temperature: tau.
+        generator: Source of randomness; None for PyTorch's own.
+
+    Returns:
+        The places of the texts drawn, shape (B,), int64.
+
+    Example:
+        >>> alike(torch.eye(2), torch.eye(2, dtype=torch.bool))
+        tensor([1, 0])
+    """
+    unit = F.normalize(texts, dim=1)
+    # Finite, for a batch of which all texts are the same; e^-1000 is never drawn beside another.
+    scores = (unit @ unit.T / temperature).masked_fill(same, -1000.0)
+    return scores.softmax(dim=1).multinomial(1, generator=generator)[:, 0]

@@ -21,9 +21,11 @@ Deviations:
 - The text encoder is small and learns in the first phase here, by a contrastive loss against an
   image encoder, instead of being the char-CNN-RNN of Reed et al., trained for weeks elsewhere. A
   trained one can be plugged in: see `text_weights`.
-- Generators also minimise that contrastive loss against the image encoder, as AttnGAN does with its
-  own (Xu et al. 2018, arXiv:1711.10485, Section 3.2): captions are obeyed much sooner. Its weights
-  are fixed then; its batch normalisation goes on to use the batch at hand.
+- That image encoder is the trunk of Stage I's discriminator. Both discriminators go on to minimise
+  the contrastive loss on real images, and generators minimise it on theirs, as in XMC-GAN (Zhang et
+  al. 2021, arXiv:2101.04702): captions are obeyed much sooner. Against an encoder that is fixed,
+  generators find textures that mean a shape to it alone.
+- Mismatched captions are drawn among those that say nearly the same, instead of evenly.
 - Stage II corrects the enlarged sketch instead of drawing it anew. Its augmentation begins as that
   of Stage I; begun at random, it forgets the caption, since the sketch mostly tells it.
 - The augmentation's divergence weighs less, see `kl_weight`.
@@ -37,7 +39,6 @@ A data set without captions is taken at its labels: the caption of a seven is "c
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +55,12 @@ from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval
 from zoo.functional.adversarial import generator_loss
 from zoo.functional.divergence import standard_normal_kl
-from zoo.functional.matching import contrastive_loss, matching_aware_loss, matching_aware_terms
+from zoo.functional.matching import (
+    alike,
+    contrastive_loss,
+    matching_aware_loss,
+    matching_aware_terms,
+)
 from zoo.inference import CHUNK, answering, generator_for
 from zoo.models.registry import MODELS
 from zoo.nets.conv import halvings
@@ -72,6 +78,8 @@ from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
 __all__ = ["StackGAN"]
 
 KNOWN_CAPTIONS = 256  # captions of the data that the model remembers, to sample without being told
+TEMPERATURE = 0.05  # of the joint embedding; at 0.1 it tells fewer shapes
+RECENT = 2048  # captions of past batches that an image is told from, beside those of its own batch
 
 
 @MODELS.register
@@ -89,7 +97,7 @@ class StackGAN(L.LightningModule):
         kl_weight: Weight lambda of the augmentation's divergence, summed over dimensions. The
             authors' code has 2 for the mean over 128 dimensions, 0.016 for the sum; at 1 the
             condition forgets the caption.
-        matching_weight: Weight of the contrastive loss of the generators; 0 as in the paper.
+        matching_weight: Weight of the contrastive loss of all players; 0 as in the paper.
         text_share: Share of the training in which texts and images are embedded.
         stage1_share: Share of the training that Stage I gets; Stage II has the rest.
         text_weights: Safetensors file with the weights of a trained text encoder of this shape,
@@ -105,9 +113,7 @@ class StackGAN(L.LightningModule):
     """
 
     prefers_bf16 = True
-    not_published = (
-        "generator1.", "generator2.", "discriminator1.", "discriminator2.", "image_",
-    )  # fmt: skip
+    not_published = ("generator1.", "generator2.", "discriminator1.", "discriminator2.", "recent_")
 
     def __init__(
         self,
@@ -169,9 +175,6 @@ class StackGAN(L.LightningModule):
         times = halvings(height, width_px)
         small = (channels, height // 2, width_px // 2)
         self.text_encoder = TextEncoder(len(self.words), text_features)
-        self.image_trunk = Trunk(*small, base=width, times=times - 1)
-        flat = math.prod(self.image_trunk.shape)
-        self.image_head = nn.Sequential(nn.Flatten(), nn.Linear(flat, text_features))
         latent = noise_dim + condition
         stage1 = StageOne(latent, channels, height, width_px, width)
         self.generator1 = Stage(Augmentation(text_features, condition), stage1)
@@ -189,6 +192,10 @@ class StackGAN(L.LightningModule):
             known[:, 1] = torch.arange(KNOWN_CAPTIONS) % max(spec.classes, 1) + 2
         self.known_captions: Tensor
         self.register_buffer("known_captions", known)
+        self.recent_captions: Tensor
+        self.recent_texts: Tensor
+        self.register_buffer("recent_captions", known.new_zeros(RECENT, caption_length))
+        self.register_buffer("recent_texts", torch.zeros(RECENT, text_features))
 
     # ---------------------------------------------------------------- what a user calls
 
@@ -250,16 +257,13 @@ class StackGAN(L.LightningModule):
 
     # ---------------------------------------------------------------- the players' losses
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Embeds images of Stage I's size, shape (B, C, H / 2, W / 2); returns (B, features)."""
-        return self.image_head(self.image_trunk(x)).float()
-
     def discriminator_terms(
         self,
         discriminator: nn.Module,
         x: Tensor,
         fake: Tensor,
         text: Tensor,
+        tokens: Tensor,
         wrong: Tensor,
         differs: Tensor | None = None,
     ) -> dict[str, Tensor]:
@@ -267,22 +271,35 @@ class StackGAN(L.LightningModule):
 
         `differs` says of which images the mismatched caption is not the right one after all.
         """
-        real, mismatched = discriminator(x, text, wrong)
-        (generated,) = discriminator(fake, text)
+        embedded, real, mismatched = discriminator(x, text, wrong)
+        _, generated = discriminator(fake, text)
         names = ("real_nats", "mismatched_nats", "generated_nats")
         terms = matching_aware_terms(real, mismatched, generated, differs)
-        return dict(zip(names, terms, strict=True))
+        found = dict(zip(names, terms, strict=True))
+        if self.matching_weight:
+            found["real_matching_nats"] = self.matching(embedded, text, tokens)
+        return found
 
     def generator_terms(
         self, discriminator: nn.Module, fake: Tensor, text: Tensor, kl: Tensor, tokens: Tensor
     ) -> dict[str, Tensor]:
-        """Computes the generator's terms; `fake` may have the size of either stage."""
-        (logits,) = discriminator(fake, text)
+        """Computes the generator's terms."""
+        embedded, logits = discriminator(fake, text)
         terms = {"generator_loss": generator_loss(logits), "augmentation_nats": kl.mean()}
         if self.matching_weight:
-            small = F.avg_pool2d(fake, 2) if fake.shape[-1] == self.spec.width else fake
-            terms["matching_nats"] = contrastive_loss(self.embed(small), text, _same(tokens))
+            terms["matching_nats"] = self.matching(embedded, text, tokens)
         return terms
+
+    def matching(self, images: Tensor, text: Tensor, tokens: Tensor) -> Tensor:
+        """Computes how badly embedded images are told from captions, also from recent ones.
+
+        In a batch most captions differ by colour or layout; only among many is there one that
+        differs by nothing but, say, a shape, and has to be told apart by it.
+        """
+        texts = torch.cat([text, self.recent_texts])
+        captions = torch.cat([tokens, self.recent_captions])
+        same = _same(tokens, captions) | (captions[:, 0] == 0)
+        return contrastive_loss(images, texts, same, TEMPERATURE)
 
     # ---------------------------------------------------------------- training
 
@@ -317,16 +334,23 @@ class StackGAN(L.LightningModule):
         _fade(optimizers[1], self.lr_generator, passed)
         self._adversarial_step(players, optimizers, x, given, embedded, noise, tokens)
         update_ema(average, players[1])
+        self._remember(tokens, embedded, batch_idx)
 
     def _text_step(
         self, optimizer: LightningOptimizer, batch: Batch, tokens: Tensor, number: int
     ) -> None:
-        place = torch.arange(len(tokens), device=tokens.device) + number * len(tokens)
-        self.known_captions[place[:KNOWN_CAPTIONS] % KNOWN_CAPTIONS] = tokens[:KNOWN_CAPTIONS]
-        text = self.text_encoder(tokens)
-        loss = contrastive_loss(self.embed(F.avg_pool2d(batch.image, 2)), text, _same(tokens))
+        places = _places(tokens, KNOWN_CAPTIONS, number)
+        self.known_captions[places] = tokens[:KNOWN_CAPTIONS]
+        (images,) = self.discriminator1(F.avg_pool2d(batch.image, 2))
+        loss = self.matching(images, self.text_encoder(tokens), tokens)
         record(self, {"matching_nats": loss})
         minimise(self, optimizer, loss)
+
+    def _remember(self, tokens: Tensor, text: Tensor, number: int) -> None:
+        """Puts a batch's captions in the place of the oldest ones."""
+        places = _places(tokens, RECENT, number)
+        self.recent_captions[places] = tokens[:RECENT]
+        self.recent_texts[places] = text.detach()[:RECENT]
 
     def _adversarial_step(
         self,
@@ -341,18 +365,21 @@ class StackGAN(L.LightningModule):
         discriminator, generator = players
         fake, mean, log_var = generator(given, text, noise)
         kl = standard_normal_kl(mean, log_var).sum(dim=1)
-        wrong, differs = text.roll(1, 0), (tokens != tokens.roll(1, 0)).any(dim=1)
-        terms = self.discriminator_terms(discriminator, x, fake.detach(), text, wrong, differs)
+        chosen = alike(text, _same(tokens, tokens))
+        wrong, differs = text[chosen], (tokens != tokens[chosen]).any(dim=1)
+        terms = self.discriminator_terms(
+            discriminator, x, fake.detach(), text, tokens, wrong, differs
+        )
         record(self, terms)
-        loss = matching_aware_loss(*terms.values())
+        loss = matching_aware_loss(*list(terms.values())[:3])
+        loss = loss + self.matching_weight * terms.get("real_matching_nats", 0.0)
         minimise(self, optimizers[0], loss, counted=False)
 
-        with frozen(discriminator, self.image_trunk, self.image_head):
+        with frozen(discriminator):
             terms = self.generator_terms(discriminator, fake, text, kl, tokens)
             record(self, terms)
             loss = terms["generator_loss"] + self.kl_weight * terms["augmentation_nats"]
-            if self.matching_weight:
-                loss = loss + self.matching_weight * terms["matching_nats"]
+            loss = loss + self.matching_weight * terms.get("matching_nats", 0.0)
             minimise(self, optimizers[1], loss)
 
     def _done(self) -> float:
@@ -415,7 +442,7 @@ class StackGAN(L.LightningModule):
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Returns Adam for the joint embedding, and both stages' players."""
         plugged = self.text_weights is not None
-        embedding = nn.ModuleList([self.image_trunk, self.image_head])
+        embedding = nn.ModuleList([self.discriminator1.trunk, self.discriminator1.embed])
         if not plugged:
             embedding.append(self.text_encoder)
         return tuple(
@@ -430,9 +457,14 @@ class StackGAN(L.LightningModule):
         )
 
 
-def _same(tokens: Tensor) -> Tensor:
-    """Says which pairs of captions are word for word the same, shape (B, B)."""
-    return (tokens[:, None] == tokens[None]).all(dim=2)
+def _same(tokens: Tensor, others: Tensor) -> Tensor:
+    """Says which captions are word for word which others, shape (B, N)."""
+    return (tokens[:, None] == others[None]).all(dim=2)
+
+
+def _places(batch: Tensor, size: int, number: int) -> Tensor:
+    """Returns where the batch of this number goes in a memory that is written round and round."""
+    return (torch.arange(len(batch), device=batch.device) + number * len(batch))[:size] % size
 
 
 def _fade(optimizer: LightningOptimizer, lr: float, passed: float) -> None:

@@ -6,6 +6,8 @@ works at half of the image's height and width, with one halving less.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -265,19 +267,24 @@ class Stage(nn.Module):
 
 
 class JointDiscriminator(nn.Module):
-    """A trunk that sees the image, and a head that reads the caption as well.
+    """A trunk that sees the image, a head that reads the caption as well, and an embedding.
 
     Args:
         trunk: The trunk.
-        features: Length of a caption's embedding.
-        condition: Length that it is compressed to.
+        features: Length of a caption's embedding, and of the image's.
+        condition: Length that the caption's is compressed to.
     """
 
     def __init__(self, trunk: Trunk, features: int, condition: int) -> None:
         super().__init__()
         self.trunk, self.head = trunk, JointHead(trunk.shape, features, condition)
+        self.embed = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(trunk.shape), features))
 
     def forward(self, x: Tensor, *texts: Tensor) -> tuple[Tensor, ...]:
-        """Returns logits, shape (B,), for each of several captions of the same images."""
+        """Embeds images, shape (B, features), and judges them with each of several captions.
+
+        Returns:
+            The embedding, then logits of shape (B,) for each of ``texts``.
+        """
         seen = self.trunk(x)
-        return tuple(self.head(seen, text).float() for text in texts)
+        return self.embed(seen).float(), *(self.head(seen, text).float() for text in texts)
