@@ -17,6 +17,7 @@ FLOORS = [
         "contracts", "data", "inference", "markup", "metrics", "nets", "pictures", "precision",
         "priors", "progress", "training",
     },
+    {"answers"},
     {"models"},
     {"recipe", "evaluation", "logs", "runs"},
     {"entry", "sheets"},

@@ -24,14 +24,13 @@ Deviations:
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.answers import OrderedBits
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval
 from zoo.functional.augmentation import shift_code, shifted
@@ -47,7 +46,7 @@ WARM = 0.02  # share of the training in which the rate rises
 
 
 @MODELS.register
-class MADE(L.LightningModule):
+class MADE(OrderedBits):
     """MADE for binary images; grey pixels are rounded to 0 or 1.
 
     Args:
@@ -101,41 +100,13 @@ class MADE(L.LightningModule):
         if augment >= min(spec.height, spec.width):
             raise UserError(f"--model.augment {augment} would move images out of sight.")
         self.save_hyperparameters(ignore=["spec"])
-        self.spec, self.masks, self.augment = spec, masks, augment
+        self.spec, self.ensemble_size, self.augment = spec, masks, augment
         self.input_dropout, self.lr, self.weight_decay = input_dropout, lr, weight_decay
         context = 2 * (2 * augment + 1) if augment else 0
         self.network = MaskedMLP(spec.size, hidden, context=context, direct=direct, dropout=dropout)
         self.average = ema_of(self.network, ema_decay)
 
     # ---------------------------------------------------------------- what a user calls
-
-    @property
-    def ensemble_size(self) -> int:
-        """Number of models that `ensemble_log_prob` averages."""
-        return self.masks
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Computes log p of images (B, C, H, W), rounded to 0 or 1, in raster order.
-
-        Nats per image, shape (B,); counting measure on {0, 1}.
-        """
-        return self._log_prob(x, 0)
-
-    def ensemble_log_prob(self, x: Tensor) -> Tensor:
-        r"""Computes the log-probability under the average over all masks that were trained.
-
-        .. math:: \log \frac1K \sum_k p_k(x)
-
-        in the units of `log_prob`.
-        """
-        each = torch.stack([self._log_prob(x, k) for k in range(self.masks)])
-        return each.logsumexp(dim=0) - math.log(self.masks)
-
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws n images of 0 and 1, shape (n, C, H, W), the same for the same seed."""
-        check_interval("n", n, "[0, inf)")
-        x = torch.zeros(n, *self.spec.shape)
-        return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed)
 
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
         """Draws pixels of images (B, C, H, W) where a mask is True, each given those before it.
@@ -168,15 +139,11 @@ class MADE(L.LightningModule):
 
     def _in_order(self, network: Any, k: int) -> MaskedMLP:
         """Gives a network the k-th mask; where there is one only, it has it."""
-        if self.masks > 1:
+        if self.ensemble_size > 1:
             generator = torch.Generator().manual_seed(k)
             order = torch.randperm(self.spec.size, generator=generator)
             network.set_order(order if k else torch.arange(self.spec.size), generator)
         return network
-
-    def _own(self, x: Tensor) -> Tensor:
-        """Brings a tensor to the device and the number format of the weights."""
-        return x.to(next(self.parameters()))
 
     # ---------------------------------------------------------------- training
 
@@ -184,7 +151,7 @@ class MADE(L.LightningModule):
         """Returns the negative log-likelihood in nats under the mask whose turn it is."""
         follow_cosine(self, self.lr, WARM)
         update_ema(self.average, self.network)
-        network = self._in_order(self.network, self.global_step % self.masks)
+        network = self._in_order(self.network, self.global_step % self.ensemble_size)
         x, by = shifted(batch.image.round(), self.augment)
         context, x = shift_code(x, self.augment, by), x.flatten(1)
         logits = network(F.dropout(x, self.input_dropout), context)[..., 0]

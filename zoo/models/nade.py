@@ -29,10 +29,10 @@ from __future__ import annotations
 import math
 from typing import Literal, cast
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.answers import OrderedBits
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.functional.augmentation import shift_code, shifted
@@ -79,7 +79,7 @@ class _Weights(nn.Module):
 
 
 @MODELS.register
-class NADE(L.LightningModule):
+class NADE(OrderedBits):
     """NADE for binary images; grey pixels are rounded to 0 or 1.
 
     Args:
@@ -129,40 +129,13 @@ class NADE(L.LightningModule):
         if augment >= min(spec.height, spec.width):
             raise UserError(f"--model.augment {augment} would move images out of sight.")
         self.save_hyperparameters(ignore=["spec"])
-        self.spec, self.activation, self.orders, self.augment = spec, activation, orders, augment
+        self.spec, self.ensemble_size, self.augment = spec, orders, augment
+        self.activation = activation
         self.lr, self.weight_decay = lr, weight_decay
         self.network = _Weights(spec.size, hidden, 2 * (2 * augment + 1) if augment else 0)
         self.average = ema_of(self.network, ema_decay)
 
     # ---------------------------------------------------------------- what a user calls
-
-    @property
-    def ensemble_size(self) -> int:
-        """Number of models that `ensemble_log_prob` averages."""
-        return self.orders
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Computes log p of images (B, C, H, W), rounded to 0 or 1, in raster order.
-
-        Nats per image, shape (B,); counting measure on {0, 1}.
-        """
-        return self._log_prob(x, 0)
-
-    def ensemble_log_prob(self, x: Tensor) -> Tensor:
-        r"""Computes the log-probability under the average over all orders that were trained.
-
-        .. math:: \log \frac1K \sum_k p_k(x)
-
-        in the units of `log_prob`.
-        """
-        each = torch.stack([self._log_prob(x, k) for k in range(self.orders)])
-        return each.logsumexp(dim=0) - math.log(self.orders)
-
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws n images of 0 and 1, shape (n, C, H, W), the same for the same seed."""
-        check_interval("n", n, "[0, inf)")
-        x = torch.zeros(n, *self.spec.shape)
-        return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed)
 
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
         """Draws pixels of images (B, C, H, W) where a mask is True, each given those before it.
@@ -203,10 +176,6 @@ class NADE(L.LightningModule):
         generator = torch.Generator().manual_seed(k)
         return torch.randperm(self.spec.size, generator=generator).to(self.device)
 
-    def _own(self, x: Tensor) -> Tensor:
-        """Brings a tensor to the device and the number format of the weights."""
-        return x.to(next(self.parameters()))
-
     # ---------------------------------------------------------------- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -215,7 +184,7 @@ class NADE(L.LightningModule):
         update_ema(self.average, self.network)
         x, by = shifted(batch.image.round(), self.augment)
         context, x = shift_code(x, self.augment, by), x.flatten(1)
-        order = self._order(self.global_step % self.orders)
+        order = self._order(self.global_step % self.ensemble_size)
         logits = self.network(x, order, context, self.activation).float()
         loss = -bernoulli_log_prob(x, logits).sum(dim=1).mean()
         record(self, {"nll_nats": loss})

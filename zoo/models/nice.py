@@ -23,14 +23,14 @@ Deviations:
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import lightning as L
 import torch
 from torch import Tensor
 
+from zoo.answers import Flow
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.functional.augmentation import moved
 from zoo.functional.density import (
     dequantise,
@@ -38,13 +38,12 @@ from zoo.functional.density import (
     standard_logistic_log_prob,
     standard_normal_log_prob,
 )
-from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.affine import Scaling
 from zoo.nets.conditioners import MLPConditioner
 from zoo.nets.coupling import Chain, Coupling, Layer
-from zoo.training import ema_of, follow_one_cycle, record, update_ema
+from zoo.training import ema_of, follow_one_cycle, record
 
 __all__ = ["NICE"]
 
@@ -52,7 +51,7 @@ PRIORS = {"logistic": standard_logistic_log_prob, "normal": standard_normal_log_
 
 
 @MODELS.register
-class NICE(L.LightningModule):
+class NICE(Flow):
     """NICE for images of any size, as vectors of pixels, and for points of the plane.
 
     Args:
@@ -73,6 +72,8 @@ class NICE(L.LightningModule):
 
     measure = "lebesgue"
     not_published = ("flow.",)
+
+    averaged = "flow"
 
     def __init__(
         self,
@@ -117,16 +118,6 @@ class NICE(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Computes the exact log-density of images k / 255, (B, C, H, W), dequantised by new noise.
-
-        Nats per example, shape (B,); Lebesgue measure on pixels in [0, 1], see `dequantise`. Points
-        of the plane are taken as they are.
-        """
-        with answering(self):
-            y = self._dequantised(x).to(self.device)
-            return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
-
     def encode(self, x: Tensor) -> Tensor:
         """Maps images (B, C, H, W) to latents h (B, C H W), from the middles of grey levels."""
         y = x if self.spec.points else dequantise(x, 0.5)
@@ -142,30 +133,6 @@ class NICE(L.LightningModule):
             y = self._image(in_chunks(self._average.inverse, z.to(self.device)))
         return y.clamp(0, 1) if self.spec.points else quantise(y)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Passes images through their latents and back; nothing is lost but rounding."""
-        return self.decode(self.encode(x))
-
-    def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
-
-        Latents are multiplied by the temperature: below 1 they are likelier, at 0 the mode of their
-        law.
-        """
-        check_interval("n", n, "[0, inf)")
-        check_interval("--temperature", temperature, "[0, inf)")
-        return self.decode(temperature * self._latents(n, seed))
-
-    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Walks from one sample to another, on an arc that keeps the latents' variance.
-
-        Images in [0, 1], shape (rows, steps, C, H, W).
-        """
-        check_counts(rows=rows, steps=steps)
-        z = self._latents(2 * rows, seed)
-        walk = arc(z[:rows], z[rows:], steps)
-        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
-
     # ---------------------------------------------------------------- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -178,13 +145,6 @@ class NICE(L.LightningModule):
         nll = -log_prob.mean()
         record(self, {"nll_nats": nll, "log_det_nats": log_det.mean()})
         return nll
-
-    def optimizer_step(
-        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
-    ) -> None:
-        """Makes the step, then moves the average: before any checkpoint is written."""
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        update_ema(self.flow_ema, self.flow)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Lets the rates rise for a fiftieth of the training, then fall to zero."""
@@ -202,18 +162,10 @@ class NICE(L.LightningModule):
 
     # ---------------------------------------------------------------- pixels and latents
 
-    @property
-    def _average(self) -> Chain:
-        return self.flow_ema.module  # type: ignore[return-value]
-
     def _log_density(self, flow: Chain, y: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log p(y) and the log-determinant of the flow, each of shape (B,)."""
         z, log_det = flow(self._vector(y))
         return PRIORS[self.prior](z) + log_det, log_det
-
-    def _dequantised(self, x: Tensor) -> Tensor:
-        # Drawn on the CPU, so that a seed means the same noise on every device.
-        return x if self.spec.points else dequantise(x, torch.rand(x.shape).to(x))
 
     def _vector(self, y: Tensor) -> Tensor:
         """Puts the even pixels first, so that couplings find them in one half."""
@@ -226,8 +178,8 @@ class NICE(L.LightningModule):
         y[:, 0::2], y[:, 1::2] = v[:, :half], v[:, half:]
         return y.unflatten(1, self.spec.shape)
 
-    def _latents(self, n: int, seed: int | None) -> Tensor:
+    def _latents(self, n: int, seed: int | None, temperature: float = 1.0) -> Tensor:
         generator = generator_for(seed)
         if self.prior == "normal":
-            return torch.randn(n, self.spec.size, generator=generator)
-        return torch.rand(n, self.spec.size, generator=generator).logit(eps=1e-7)
+            return temperature * torch.randn(n, self.spec.size, generator=generator)
+        return temperature * torch.rand(n, self.spec.size, generator=generator).logit(eps=1e-7)

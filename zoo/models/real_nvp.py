@@ -28,16 +28,15 @@ Deviations:
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.answers import Flow
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import UserError, check_interval, did_you_mean
 from zoo.functional.density import dequantise, from_logits, quantise, to_logits
-from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.affine import ActNorm, BatchNorm
@@ -45,7 +44,7 @@ from zoo.nets.base import MixtureLaw, NormalBase
 from zoo.nets.conditioners import ConvConditioner, MLPConditioner
 from zoo.nets.coupling import Chain, Coupling, Layer
 from zoo.nets.multiscale import Flatten, MultiScale, Regroup, Squeeze
-from zoo.training import ema_of, follow_one_cycle, record, update_ema
+from zoo.training import ema_of, follow_one_cycle, record
 
 __all__ = ["RealNVP"]
 
@@ -55,7 +54,7 @@ NORMS = {"activation": ActNorm, "batch": BatchNorm}
 
 
 @MODELS.register
-class RealNVP(L.LightningModule):
+class RealNVP(Flow):
     """Real NVP for images whose sides are even, and for points of the plane.
 
     Args:
@@ -79,6 +78,8 @@ class RealNVP(L.LightningModule):
 
     measure = "lebesgue"
     not_published = ("density.",)
+
+    averaged = "density"
 
     def __init__(
         self,
@@ -133,16 +134,6 @@ class RealNVP(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Computes the exact log-density of images k / 255, (B, C, H, W), dequantised by new noise.
-
-        Nats per example, shape (B,); Lebesgue measure on pixels in [0, 1], see `dequantise`. Points
-        of the plane are taken as they are.
-        """
-        with answering(self):
-            y = self._dequantised(x).to(self.device)
-            return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
-
     def encode(self, x: Tensor) -> Tensor:
         """Maps images (B, C, H, W), from the middles of grey levels, to latents (B, C H W).
 
@@ -164,30 +155,6 @@ class RealNVP(L.LightningModule):
             )
         return y if self.spec.points else quantise(y)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Passes images through their latents and back; nothing is lost but rounding."""
-        return self.decode(self.encode(x))
-
-    def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
-
-        Latents are multiplied by the temperature: below 1 they are likelier, at 0 they are 0, the
-        mode of a normal law.
-        """
-        check_interval("n", n, "[0, inf)")
-        check_interval("--temperature", temperature, "[0, inf)")
-        return self.decode(self._latents(n, seed, temperature))
-
-    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Walks from one sample to another, on an arc that keeps the latents' variance.
-
-        Images in [0, 1], shape (rows, steps, C, H, W).
-        """
-        check_counts(rows=rows, steps=steps)
-        z = self._latents(2 * rows, seed)
-        walk = arc(z[:rows], z[rows:], steps)
-        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
-
     # ---------------------------------------------------------------- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -196,13 +163,6 @@ class RealNVP(L.LightningModule):
         nll = -log_prob.mean()
         record(self, {"nll_nats": nll, "log_det_nats": log_det.mean()})
         return nll
-
-    def optimizer_step(
-        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
-    ) -> None:
-        """Makes the step, then moves the average: before any checkpoint is written."""
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        update_ema(self.density_ema, self.density)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Lets the rate rise for a fiftieth of the training, then fall to zero."""
@@ -217,19 +177,11 @@ class RealNVP(L.LightningModule):
 
     # ---------------------------------------------------------------- pixels and latents
 
-    @property
-    def _average(self) -> _Density | _Hierarchy:
-        return self.density_ema.module  # type: ignore[return-value]
-
     def _log_density(self, density: nn.Module, y: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log p(y) and the log-determinant of the flow, each of shape (B,)."""
         x, log_slope = to_logits(y, self.alpha)
         log_prob, log_det = density(x)
         return log_prob + log_slope, log_det
-
-    def _dequantised(self, x: Tensor) -> Tensor:
-        # Drawn on the CPU, so that a seed means the same noise on every device.
-        return x if self.spec.points else dequantise(x, torch.rand(x.shape).to(x))
 
     def _latents(self, n: int, seed: int | None, temperature: float = 1.0) -> Tensor:
         with answering(self):

@@ -275,7 +275,7 @@ class StackGAN(L.LightningModule):
         _, generated = discriminator(fake, text)
         names = ("real_nats", "mismatched_nats", "generated_nats")
         terms = matching_aware_terms(real, mismatched, generated, differs)
-        found = dict(zip(names, terms, strict=True))
+        found: dict[str, Tensor] = dict(zip(names, terms, strict=True))
         if self.matching_weight:
             found["real_matching_nats"] = self.matching(embedded, text, tokens)
         return found
