@@ -13,6 +13,7 @@ from zoo.errors import UserError
 from zoo.training import (
     NonFinite,
     ema_of,
+    fade,
     follow_cosine,
     follow_one_cycle,
     frozen,
@@ -203,6 +204,17 @@ def test_the_rate_rises_for_a_moment_and_follows_a_cosine(monkeypatch, share, wa
     module = SimpleNamespace(trainer=SimpleNamespace(optimizers=[optimizer]))
     follow_cosine(module, 2.0, warm)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([expected] * 2)
+
+
+@pytest.mark.parametrize(
+    "done, share, expected",
+    [(0.0, 0.5, 2.0), (0.5, 0.5, 2.0), (0.75, 0.5, 1.0), (1.0, 0.5, 0.0), (0.75, 1.0, 0.5),
+     (0.9, 0.0, 2.0)],
+)  # fmt: skip
+def test_a_rate_stays_and_at_the_end_falls_to_zero(done, share, expected):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=7.0)
+    fade(optimizer, 2.0, done, share)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
 
 
 class Pupil(L.LightningModule):

@@ -17,6 +17,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import UserError
@@ -24,6 +25,7 @@ from zoo.errors import UserError
 __all__ = [
     "NonFinite",
     "ema_of",
+    "fade",
     "follow_cosine",
     "follow_one_cycle",
     "frozen",
@@ -164,6 +166,21 @@ def risen(module: L.LightningModule, share: float) -> float:
         share: Share of the training after which the weight is 1; 0 for a weight of 1 throughout.
     """
     return min(progress(module) / share, 1.0) if share else 1.0
+
+
+def fade(optimizer: Optimizer | LightningOptimizer, lr: float, done: float, share: float) -> None:
+    r"""Sets an optimiser's rate for the coming batch: constant, at the end falling to zero.
+
+    .. math:: \mathrm{lr} \cdot \min\big(1, (1 - t) / \mathrm{share}\big)
+
+    Args:
+        optimizer: The optimiser.
+        lr: Its rate until then.
+        done: Share t of the training, or of a phase of it, that has passed.
+        share: Share of the training in which the rate falls, 0 for none.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr * (min(1.0, (1 - done) / share) if share else 1.0)
 
 
 def follow_cosine(module: L.LightningModule, highest: float, warm: float = 0.0) -> None:

@@ -39,7 +39,7 @@ from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
 from zoo.nets.mlp import MLP
 from zoo.priors import PRIORS, walk
-from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
+from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["GAN"]
 
@@ -211,13 +211,8 @@ class GAN(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Updates D on real and generated images, then G and its average."""
         optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
-        left = 1 - progress(self)
-        for optimizer, lr in (
-            (optimizer_d, self.lr_discriminator),
-            (optimizer_g, self.lr_generator),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * (min(1.0, left / self.decay) if self.decay else 1.0)
+        fade(optimizer_d, self.lr_discriminator, progress(self), self.decay)
+        fade(optimizer_g, self.lr_generator, progress(self), self.decay)
         whole = len(batch.image) // self.packing * self.packing  # the last pack must be full
         if not whole:
             raise UserError(

@@ -57,7 +57,7 @@ from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
 from zoo.nets.norm import fixed_statistics, measuring_statistics
-from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
+from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["InfoGAN"]
 
@@ -335,12 +335,8 @@ class InfoGAN(L.LightningModule):
         optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
         done = progress(self)
         share = self.anneal_from ** max(0.0, 1 - done / ANNEALED)
-        for optimizer, lr in (
-            (optimizer_d, self.lr_discriminator),
-            (optimizer_g, self.lr_generator),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * min(1.0, 2 * (1 - done))
+        fade(optimizer_d, self.lr_discriminator, done, 0.5)
+        fade(optimizer_g, self.lr_generator, done, 0.5)
         x = batch.image
         z, c, u = (part.to(x.device) for part in self._latents(len(x), None))
         fake = self.generator(self._join(z, c, u)).float().sigmoid()

@@ -73,7 +73,7 @@ from zoo.nets.stack import (
     TextEncoder,
     Trunk,
 )
-from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
+from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["StackGAN"]
 
@@ -313,7 +313,7 @@ class StackGAN(L.LightningModule):
         text, d1, g1, d2, g2 = self.optimizers()  # type: ignore[misc]
         tokens = self.tokens(batch)
         if done < text_end:
-            _fade(text, self.lr_text, done / text_end)
+            fade(text, self.lr_text, done / text_end, 0.5)
             self._text_step(text, batch, tokens, batch_idx)
             return
         with torch.no_grad():
@@ -330,8 +330,8 @@ class StackGAN(L.LightningModule):
                 given = self.generator1_ema(z, embedded, torch.randn_like(noise))[0]
             x, players = batch.image, (self.discriminator2, self.generator2)
             optimizers, average = (d2, g2), self.generator2_ema
-        _fade(optimizers[0], self.lr_discriminator, passed)
-        _fade(optimizers[1], self.lr_generator, passed)
+        fade(optimizers[0], self.lr_discriminator, passed, 0.5)
+        fade(optimizers[1], self.lr_generator, passed, 0.5)
         self._adversarial_step(players, optimizers, x, given, embedded, noise, tokens)
         update_ema(average, players[1])
         self._remember(tokens, embedded, batch_idx)
@@ -465,9 +465,3 @@ def _same(tokens: Tensor, others: Tensor) -> Tensor:
 def _places(batch: Tensor, size: int, number: int) -> Tensor:
     """Returns where the batch of this number goes in a memory that is written round and round."""
     return (torch.arange(len(batch), device=batch.device) + number * len(batch))[:size] % size
-
-
-def _fade(optimizer: LightningOptimizer, lr: float, passed: float) -> None:
-    """Sets the rate: full in the first half of a phase, then falling to zero."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * min(1.0, 2 * (1 - passed))

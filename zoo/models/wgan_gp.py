@@ -34,7 +34,7 @@ from zoo.nets.conv import ConvDecoder, ConvEncoder
 from zoo.nets.mlp import MLP, init_he
 from zoo.nets.resnet import ResNetCritic, ResNetGenerator
 from zoo.priors import PRIORS, walk
-from zoo.training import ema_of, frozen, minimise, progress, record, update_ema
+from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["WGANGP"]
 
@@ -180,10 +180,8 @@ class WGANGP(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Updates the critic, and after every n_critic-th of its steps the generator."""
         optimizer_c, optimizer_g = self.optimizers()  # type: ignore[misc]
-        left = 1 - progress(self)
         for optimizer in (optimizer_c, optimizer_g):
-            for group in optimizer.param_groups:
-                group["lr"] = self.lr * (min(1.0, left / self.decay) if self.decay else 1.0)
+            fade(optimizer, self.lr, progress(self), self.decay)
         x = batch.image
         with torch.no_grad():
             fake = self._images(len(x))
