@@ -1,14 +1,17 @@
-"""What NADE and MADE answer alike: exact likelihoods by enumeration, orders, and completions."""
+"""What families answer alike: NADE and MADE by enumeration of all images; the flows' average."""
 
 import itertools
+import warnings
 
+import lightning as L
 import pytest
 import torch
 
-from zoo.data import ImageSpec
+from zoo.data import ImageSpec, TwoMoons
 from zoo.data.spec import Batch
 from zoo.functional.augmentation import shift_code
-from zoo.models import MADE, NADE
+from zoo.functional.likelihood import bernoulli_log_prob
+from zoo.models import MADE, NADE, NICE, RealNVP
 
 TINY = ImageSpec(1, 2, 3, 0)
 ALL = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6))).view(64, 1, 2, 3)
@@ -24,7 +27,7 @@ VARIANTS = {
     "moved by NADE": (NADE, {"hidden": 12, "augment": 1}),
 }
 several = pytest.mark.parametrize("variant", ["several masks", "several orders"])
-single = pytest.mark.parametrize("variant", ["one layer", "rectified"])
+single = pytest.mark.parametrize("variant", ["two layers, direct", "rectified"])
 
 
 def model_of(variant, spec=TINY):
@@ -126,7 +129,8 @@ def test_moved_images_are_learned_as_such_and_do_not_disturb_the_answer(variant)
     )
     moved = shift_code(x, model.augment, torch.tensor([[1, -1]]).expand(64, 2))
     assert torch.equal(moved[0], torch.tensor([0.0, 0, 1, 1, 0, 0]).double())
-    torch.testing.assert_close(logits_of(model, x), logits_of(model, x, still))
+    answer = bernoulli_log_prob(x, logits_of(model, x, still)).sum(dim=1)
+    torch.testing.assert_close(model.log_prob(ALL.double()), answer)
     assert not torch.allclose(logits_of(model, x, moved), logits_of(model, x, still))
 
 
@@ -144,3 +148,37 @@ def test_a_training_step_takes_the_orders_in_turn(variant, monkeypatch):
         loss = model.training_step(Batch(ALL[:8], torch.zeros(8)), step)
         assert loss.isfinite()
     assert seen == [0, 1, 2, 0]
+
+
+class Weights(L.Callback):
+    """Notes a flow's weights after every batch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, model, *_):
+        network = getattr(model, model.averaged)
+        self.seen.append({name: w.detach().clone() for name, w in network.named_parameters()})
+
+
+@pytest.mark.parametrize("family", [NICE, RealNVP])
+def test_flows_answer_with_the_average_of_the_weights_after_every_step(family, tmp_path):
+    """The first step's weights, then moved by 1 - (1 + n) / (10 + n) towards the n-th ones."""
+    torch.manual_seed(0)
+    model, weights = family(TwoMoons().spec, ema_decay=0.9), Weights()
+    trainer = L.Trainer(
+        max_steps=3, logger=False, accelerator="cpu", callbacks=weights,
+        default_root_dir=tmp_path, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(model, TwoMoons(batch_size=64))
+    wanted = weights.seen[0]
+    for n in (1, 2):
+        keep = (1 + n) / (10 + n)
+        for name, weight in weights.seen[n].items():
+            wanted[name] = keep * wanted[name] + (1 - keep) * weight
+    for name, weight in model._average.named_parameters():
+        torch.testing.assert_close(weight, wanted[name])
+    assert any((weights.seen[2][name] - wanted[name]).abs().max() > 1e-5 for name in wanted)

@@ -1,7 +1,8 @@
-"""What a user calls, where families answer alike: so a model's file holds what sets it apart.
+"""What a user calls, where families answer alike, so that their files hold what is their own.
 
 `OrderedBits` is for laws of binary images that fix one pixel after the other, NADE and MADE;
-`Flow` for invertible networks, NICE and Real NVP. Training is the models' own.
+`Flow` for invertible networks, NICE and Real NVP. Training is the models' own, but for the moving
+average of a flow.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Flow(L.LightningModule):
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
         Latents are multiplied by the temperature: below 1 they are likelier, at 0 they are 0, the
-        mode of their law.
+        mode of a normal or logistic law.
         """
         check_interval("n", n, "[0, inf)")
         check_interval("--temperature", temperature, "[0, inf)")

@@ -99,6 +99,10 @@ def test_texts_that_are_all_the_same_are_drawn_all_the_same():
     assert alike(torch.ones(3, 2), same).shape == (3,)
 
 
+def test_bad_embeddings_are_left_for_the_losses_to_report():
+    assert alike(torch.full((3, 2), torch.nan), torch.eye(3, dtype=torch.bool)).shape == (3,)
+
+
 def test_equal_texts_are_no_mistakes():
     v = torch.eye(4, dtype=torch.float64)
     t = v[[0, 0, 2, 3]]

@@ -276,6 +276,19 @@ def test_a_caption_that_is_right_after_all_is_no_mistake(tmp_path, classes, monk
         assert differs.all() if classes > 1 else not differs.any()
 
 
+def test_without_the_contrastive_loss_players_have_the_terms_of_the_paper():
+    model = make(matching_weight=0.0)
+    tokens = texts(*CAPTIONS)
+    text = model.text_encoder(tokens).detach()
+    x, fake = torch.rand(2, 4, 3, 16, 16).unbind()
+    terms = model.discriminator_terms(model.discriminator2, x, fake, text, tokens, text.roll(1, 0))
+    assert list(terms) == ["real_nats", "mismatched_nats", "generated_nats"]
+    sum(terms.values()).backward()
+    assert gradient(model.discriminator2.embed) == 0 < gradient(model.discriminator2.head)
+    terms = model.generator_terms(model.discriminator2, fake, text, torch.zeros(4), tokens)
+    assert list(terms) == ["generator_loss", "augmentation_nats"]
+
+
 def test_losses_are_the_weighted_terms_and_rates_fall_in_each_phase(tmp_path, monkeypatch):
     model = make(SHAPES, caption_length=16, text_share=0.25, stage1_share=0.25,
                  kl_weight=3.0, matching_weight=0.5, lr_text=1.0, lr_discriminator=2.0,

@@ -63,16 +63,16 @@ def matching_aware_loss(real: Tensor, mismatched: Tensor, generated: Tensor) -> 
 def contrastive_loss(
     images: Tensor, texts: Tensor, same: Tensor | None = None, temperature: float = 0.1
 ) -> Tensor:
-    r"""Computes how badly images are told from texts, and texts from images, in a batch.
+    r"""Computes how badly images find their own texts among others, and texts their images.
 
-    .. math:: -\frac1{2B} \sum_i \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ij}}}
-              + \log \frac{e^{s_{ii}}}{\sum_j e^{s_{ji}}},
+    .. math:: -\frac1{2B} \sum_{i=1}^B \left( \log \frac{e^{s_{ii}}}{\sum_{j=1}^N e^{s_{ij}}}
+              + \log \frac{e^{s_{ii}}}{\sum_{j=1}^B e^{s_{ji}}} \right),
               \quad s_{ij} = \cos(v_i, t_j) / \tau
 
     Args:
         images: Embeddings of images v, shape (B, D).
-        texts: Embeddings of their texts t, then of N - B texts of other images, shape (N, D); the
-            latter make the first term, which is a sum over all texts, harder.
+        texts: Embeddings of their texts t, then of N - B further ones, which make the first term
+            harder, shape (N, D).
         same: Which pairs have the same text, shape (B, N); they do not count as wrong ones.
         temperature: tau.
 
@@ -102,7 +102,8 @@ def alike(
     .. math:: p(j \mid i) \propto e^{\cos(t_i, t_j) / \tau}
 
     Mismatched captions drawn evenly differ from the right ones by much, as a rule, and teach
-    nothing of what is finer.
+    nothing of what is finer. The cost: a text that says the same in other words is the likeliest
+    of all, where a batch has one.
 
     Args:
         texts: Embeddings t, shape (B, D).
@@ -120,4 +121,5 @@ def alike(
     unit = F.normalize(texts, dim=1)
     # Finite, for a batch of which all texts are the same; e^-1000 is never drawn beside another.
     scores = (unit @ unit.T / temperature).masked_fill(same, -1000.0)
+    scores = scores.nan_to_num(0.0)  # bad embeddings are for the losses to report
     return scores.softmax(dim=1).multinomial(1, generator=generator)[:, 0]

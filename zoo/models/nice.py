@@ -72,7 +72,6 @@ class NICE(Flow):
 
     measure = "lebesgue"
     not_published = ("flow.",)
-
     averaged = "flow"
 
     def __init__(

@@ -78,7 +78,6 @@ class RealNVP(Flow):
 
     measure = "lebesgue"
     not_published = ("density.",)
-
     averaged = "density"
 
     def __init__(

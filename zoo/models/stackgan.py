@@ -21,11 +21,12 @@ Deviations:
 - The text encoder is small and learns in the first phase here, by a contrastive loss against an
   image encoder, instead of being the char-CNN-RNN of Reed et al., trained for weeks elsewhere. A
   trained one can be plugged in: see `text_weights`.
-- That image encoder is the trunk of Stage I's discriminator. Both discriminators go on to minimise
-  the contrastive loss on real images, and generators minimise it on theirs, as in XMC-GAN (Zhang et
-  al. 2021, arXiv:2101.04702): captions are obeyed much sooner. Against an encoder that is fixed,
-  generators find textures that mean a shape to it alone.
-- Mismatched captions are drawn among those that say nearly the same, instead of evenly.
+- That image encoder is the trunk of Stage I's discriminator. Both discriminators also minimise the
+  contrastive loss on real images (that of Stage II begins untrained), and generators on theirs, as
+  in XMC-GAN (Zhang et al. 2021, arXiv:2101.04702): captions are obeyed much sooner. Against an
+  encoder that is fixed, generators find textures that mean a shape to it alone.
+- A mismatched caption is drawn the more often, the nearer it is to the right one, instead of
+  evenly; some of them are true, in other words.
 - Stage II corrects the enlarged sketch instead of drawing it anew. Its augmentation begins as that
   of Stage I; begun at random, it forgets the caption, since the sketch mostly tells it.
 - The augmentation's divergence weighs less, see `kl_weight`.
@@ -97,7 +98,8 @@ class StackGAN(L.LightningModule):
         kl_weight: Weight lambda of the augmentation's divergence, summed over dimensions. The
             authors' code has 2 for the mean over 128 dimensions, 0.016 for the sum; at 1 the
             condition forgets the caption.
-        matching_weight: Weight of the contrastive loss of all players; 0 as in the paper.
+        matching_weight: Weight of the contrastive loss of all players; at 0 they play the paper's
+            game, though Stage I's discriminator still begins as the image encoder.
         text_share: Share of the training in which texts and images are embedded.
         stage1_share: Share of the training that Stage I gets; Stage II has the rest.
         text_weights: Safetensors file with the weights of a trained text encoder of this shape,
@@ -291,10 +293,11 @@ class StackGAN(L.LightningModule):
         return terms
 
     def matching(self, images: Tensor, text: Tensor, tokens: Tensor) -> Tensor:
-        """Computes how badly embedded images are told from captions, also from recent ones.
+        """Computes how badly embedded images find their captions, among recent ones as well.
 
         In a batch most captions differ by colour or layout; only among many is there one that
-        differs by nothing but, say, a shape, and has to be told apart by it.
+        differs by nothing but, say, a shape, and has to be told apart by it. Some of them say the
+        same in other words, so the least possible loss lies above 0.
         """
         texts = torch.cat([text, self.recent_texts])
         captions = torch.cat([tokens, self.recent_captions])
@@ -342,12 +345,14 @@ class StackGAN(L.LightningModule):
         places = _places(tokens, KNOWN_CAPTIONS, number)
         self.known_captions[places] = tokens[:KNOWN_CAPTIONS]
         (images,) = self.discriminator1(F.avg_pool2d(batch.image, 2))
-        loss = self.matching(images, self.text_encoder(tokens), tokens)
+        # Without the memory: texts that were embedded before would be told by their age.
+        text = self.text_encoder(tokens)
+        loss = contrastive_loss(images, text, _same(tokens, tokens), TEMPERATURE)
         record(self, {"matching_nats": loss})
         minimise(self, optimizer, loss)
 
     def _remember(self, tokens: Tensor, text: Tensor, number: int) -> None:
-        """Puts a batch's captions in the place of the oldest ones."""
+        """Writes a batch's captions over older ones; all processes go on with the first one's."""
         places = _places(tokens, RECENT, number)
         self.recent_captions[places] = tokens[:RECENT]
         self.recent_texts[places] = text.detach()[:RECENT]
@@ -371,7 +376,9 @@ class StackGAN(L.LightningModule):
             discriminator, x, fake.detach(), text, tokens, wrong, differs
         )
         record(self, terms)
-        loss = matching_aware_loss(*list(terms.values())[:3])
+        loss = matching_aware_loss(
+            terms["real_nats"], terms["mismatched_nats"], terms["generated_nats"]
+        )
         loss = loss + self.matching_weight * terms.get("real_matching_nats", 0.0)
         minimise(self, optimizers[0], loss, counted=False)
 
