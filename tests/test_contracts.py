@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 
 from zoo.contracts import CAPABILITIES, Samples, Traverses, capabilities, conditions
 
@@ -10,7 +11,7 @@ from zoo.contracts import CAPABILITIES, Samples, Traverses, capabilities, condit
 class Everything:
     num_codes = 3
     ensemble_size = 2
-    words = ()
+    words, known_captions = (), torch.zeros(0, 1)
 
     def sample(self, n, *, seed=None, label=None, caption=None): ...
     def codes(self): ...

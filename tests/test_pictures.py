@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from zoo.errors import UserError
-from zoo.pictures import SMALLEST_SIDE, grid, save_png, scatter, tiles
+from zoo.pictures import SMALLEST_SIDE, grid, lettered, save_png, scatter, tiles
 
 
 def test_images_lie_row_by_row_with_gaps_of_grey():
@@ -103,3 +103,20 @@ def test_another_picture_is_no_sheet():
         tiles(torch.zeros(3, 118, 119), 28, 28)
     with pytest.raises(UserError, match="is no sheet"):
         tiles(torch.zeros(3, 1, 1), 28, 28)
+
+
+def test_each_row_stands_below_its_text():
+    rows = torch.rand(3, 4, 1, 56, 56)
+    sheet = lettered(rows, ["", "a seven", "a one" * 100])
+    height = 60 + 16  # of a row with its line
+    assert sheet.shape == (3, 3 * height, 4 * 58 + 2)
+    for number, row in enumerate(rows):
+        part = sheet[:, number * height : (number + 1) * height]
+        torch.testing.assert_close(part[:, 16:], grid(row, columns=4))
+        assert (part[:, :16] < 0.5).any() == (number > 0)  # ink, where there is a text
+    assert not torch.equal(sheet[:, height : height + 16], sheet[:, 2 * height : 2 * height + 16])
+
+
+def test_rows_and_texts_must_be_as_many():
+    with pytest.raises(ValueError, match="shorter"):
+        lettered(torch.rand(2, 4, 1, 56, 56), ["a"])

@@ -87,3 +87,27 @@ def test_unseen_images_are_those_of_the_split_and_binarised_as_it_is():
     assert torch.equal(images[-1], pixels[31 * 360 // 32] / 255)
     assert unseen(DATASETS["TwoMoons"](), "test") is None
     assert unseen(DATASETS["Digits"](val_size=0), "val") is None
+
+
+class Illustrator:
+    """Draws what a caption's first word says, as a shade; sketches are half as bright."""
+
+    spec, words = SPEC, ("dark", "bright")
+
+    def __init__(self, captions):
+        self.known_captions = torch.tensor(captions)
+
+    def illustrate(self, captions, *, seed=None, stage=2):
+        return (captions[:, 0] / 4 * stage)[:, None, None, None].expand(-1, 1, 28, 28)
+
+
+def test_images_and_their_sketches_stand_below_their_caption():
+    found = draw(Illustrator([[2, 1], [1, 0], [2, 1], [0, 0]]))["captions"]  # one is there twice
+    rows = found.split(found.shape[1] // 2, dim=1)
+    shown = [cells(row[:, 16:]).mean(dim=(2, 3))[0] for row in rows]
+    for shades, first in zip(shown, (0.25, 0.5), strict=True):
+        torch.testing.assert_close(shades, torch.tensor([first, 2 * first] * 4))
+
+
+def test_a_model_that_knows_no_caption_yet_shows_none():
+    assert draw(Illustrator([[0, 0]])) == {}

@@ -177,6 +177,8 @@ class Illustrates(Protocol):
     """Draws an image for each caption."""
 
     words: tuple[str, ...]
+    known_captions: Tensor
+    """Captions that training has seen, (K, T) tokens, all 0 where there are none yet."""
 
     def illustrate(self, captions: Tensor, *, seed: int | None = None, stage: int = 2) -> Tensor:
         """Returns images in [0, 1] of captions, (B, T) tokens of `words`, 0 for padding.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.files import replacing
 
-__all__ = ["SMALLEST_SIDE", "grid", "save_png", "scatter", "tiles"]
+__all__ = ["SMALLEST_SIDE", "grid", "lettered", "save_png", "scatter", "tiles"]
 
 SMALLEST_SIDE = 56  # smaller images are enlarged by whole factors, so that a person can see them
+LINE = 16  # pixels of a line of text
 PLANE_SIDE = 512  # pixels of a picture of the unit square
 INK = torch.tensor([0.10, 0.25, 0.55])  # colour of points
 DOT = torch.tensor([[0.3, 0.7, 0.3], [0.7, 1.0, 0.7], [0.3, 0.7, 0.3]])  # darkness of one point
@@ -57,6 +59,31 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     images = torch.nn.functional.pad(images, (0, gap, 0, gap), value=0.5)
     sheet = rearrange(images, "(r s) c h w -> c (r h) (s w)", s=columns)
     return torch.nn.functional.pad(sheet, (gap, 0, gap, 0), value=0.5)
+
+
+def lettered(rows: Tensor, texts: Sequence[str]) -> Tensor:
+    """Lays rows of images out as `grid` does, each below a line of text.
+
+    Args:
+        rows: Images in [0, 1], shape (R, S, C, H, W).
+        texts: A text for each row; what is wider than the row is cut.
+
+    Returns:
+        One colour image in [0, 1], shape (3, H', W').
+
+    Example:
+        >>> lettered(torch.zeros(2, 4, 1, 28, 28), ["a seven", "a one"]).shape
+        torch.Size([3, 152, 234])
+    """
+    parts = []
+    for row, words in zip(rows, texts, strict=True):
+        sheet = grid(row, columns=len(row))
+        line = Image.new("RGB", (sheet.shape[2], LINE), "white")
+        place, font = (4, LINE // 2), ImageFont.load_default(LINE - 4)
+        ImageDraw.Draw(line).text(place, words, "black", font, anchor="lm")
+        pixels = torch.from_numpy(np.array(line))
+        parts += [rearrange(pixels, "h w c -> c h w").float() / 255, sheet]
+    return torch.cat(parts, dim=1)
 
 
 def _zoom(width: int) -> int:

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.contracts import Completes, HasLogProb, Reconstructs, Samples, Traverses
+from zoo.contracts import Completes, HasLogProb, Illustrates, Reconstructs, Samples, Traverses
 from zoo.data import ImageData
+from zoo.data.captions import text_of
 from zoo.data.images import unit_range
 from zoo.data.module import Split, spread
 from zoo.evaluation.midpoints import draws_codes, through_origin
-from zoo.pictures import grid
+from zoo.pictures import grid, lettered
 
 __all__ = ["draw", "unseen"]
 
@@ -52,6 +53,8 @@ def draw(model: Any, images: Tensor | None = None, count: int = 64) -> dict[str,
     if isinstance(model, Samples):
         count *= 40 if _of_points(model) else 1
         sheets["samples"] = grid(model.sample(count, seed=SEED))
+    if isinstance(model, Illustrates) and model.known_captions.any():
+        sheets["captions"] = _captions(model)
     if isinstance(model, Traverses):
         for code in model.codes():
             sheets[f"traverse-{code}"] = grid(model.traverse(code, seed=SEED))
@@ -77,6 +80,17 @@ def _rows(rows: list[Tensor]) -> Tensor:
     longest = max(len(row) for row in rows)
     grey = [row.new_full((longest - len(row), *row.shape[1:]), 0.5) for row in rows]
     return torch.stack([torch.cat(parts) for parts in zip(rows, grey, strict=True)])
+
+
+def _captions(model: Illustrates) -> Tensor:
+    """Draws what a few captions say: below each of them, sketches and what was made of them."""
+    seen = model.known_captions.cpu()
+    captions = seen[seen.any(dim=1)].unique(dim=0)
+    captions = captions[spread(len(captions), ROWS)]
+    many = captions.repeat_interleave(COLUMNS // 2, dim=0)
+    stages = [model.illustrate(many, seed=SEED, stage=stage).cpu() for stage in (1, 2)]
+    rows = torch.stack(stages, dim=1).flatten(0, 1).unflatten(0, (len(captions), -1))
+    return lettered(rows, [text_of(tokens, model.words) for tokens in captions])
 
 
 def _completions(model: Any, images: Tensor) -> Tensor:

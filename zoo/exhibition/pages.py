@@ -23,6 +23,7 @@ ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 INLINE = re.compile(r"``([^`]+)``|`([^`]+)`")
 CAPTIONS = {
     "samples": "Samples, the first ones drawn, none chosen",
+    "captions": "Below each caption: four sketches, each beside what was made of it",
     "completions": "A test image, the half of it that is kept, and six ways to complete it",
     "reconstructions": "Test images, and below each its reconstruction from its code",
     "origin": "Each row walks from a latent code through the origin to its opposite",
