@@ -46,7 +46,7 @@ class Reader:
 class Painter:
     """Renders what a caption says; the first stage is a grey sheet."""
 
-    words = WORDS
+    words, known_captions = WORDS, torch.zeros(0, 16)
     device = torch.device("cpu")
 
     def __init__(self, reader):
