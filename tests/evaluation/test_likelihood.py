@@ -1,13 +1,15 @@
 """Likelihoods in closed form: units, Jacobians, and bounds that converge to the exact value."""
 
 import math
+import shutil
 
 import pytest
 import torch
+import torchvision
 
 from zoo.data import DATASETS
 from zoo.evaluation import Task, evaluate
-from zoo.evaluation.likelihood import bits_per_dim, importance_bound, score_log_prob
+from zoo.evaluation.likelihood import bits_per_dim, importance_bound, score_elbo, score_log_prob
 from zoo.models import MODELS
 
 
@@ -149,6 +151,20 @@ def test_bounds_are_named_by_their_samples(digits):
     assert (nll.name, nll.better) == ("nll[grey,is20,50,test]", "lower")
     assert -nll.value > elbo.value
     assert [s.value for s in evaluate(task)[0]] == [elbo.value, nll.value]
+
+
+def test_bounds_are_named_by_their_values(tmp_path):
+    torchvision.utils.save_image(torch.rand(3, 8, 8), tmp_path / "0.png")
+    for number in range(1, 20):
+        shutil.copy(tmp_path / "0.png", tmp_path / f"{number}.png")
+    colour = DATASETS["ImageFolder"](path=tmp_path, size=8)
+    for data, name in (
+        (colour, "elbo[colour,2,test]"),
+        (DATASETS["TwoMoons"](), "elbo[points,2,test]"),
+        (DATASETS["Digits"](binarize="static"), "elbo[static,2,test]"),
+    ):
+        (score,) = score_elbo(Task(LinearGaussian(), data, limit=2, importance_samples=1))
+        assert score.name == name
 
 
 def test_one_importance_sample_is_the_elbo(digits):

@@ -79,12 +79,15 @@ def importance_bound(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: 
 
 
 def _protocol(task: Task) -> str:
-    levels = getattr(task.model, "levels", 256)
-    if task.data.binarize == "none" and levels != 256:
-        return f"rounded-to-{levels}"  # the model's own way to look at grey pixels
-    if task.data.binarize == "none" and getattr(task.model, "expects_bits", False):
+    """Names what a pixel is to the model: a bit, or which values."""
+    spec, levels = task.data.spec, getattr(task.model, "levels", 256)
+    if task.data.binarize != "none":
+        return task.data.binarize
+    if levels != 256:
+        return f"rounded-to-{levels}"  # the model's own way to look at pixels
+    if getattr(task.model, "expects_bits", False):
         return "expected-bits"
-    return {"none": "grey", "dynamic": "dynamic", "static": "static"}[task.data.binarize]
+    return "points" if spec.points else "grey" if spec.channels == 1 else "colour"
 
 
 def fits_log_prob(task: Task) -> bool:
@@ -112,7 +115,7 @@ def score_log_prob(task: Task) -> list[Score]:
         what = "points" if points else "unit-range,uniform-dequant"
         scores = [Score(f"log_density[{what},{scope}]", nats, "nats", "higher")]
     if pixels and not points:
-        counted = _protocol(task).replace("grey", "exact")
+        counted = {"grey": "exact", "colour": "exact"}.get(_protocol(task), _protocol(task))
         how = "uniform-dequant" if measure == "lebesgue" else counted
         bits = bits_per_dim(torch.tensor(nats), task.data.spec.size, measure=measure)
         scores.append(Score(f"bpd[{how},{scope}]", float(bits), "bits/dim", "lower"))
