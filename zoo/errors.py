@@ -16,6 +16,8 @@ from difflib import get_close_matches
 
 __all__ = [
     "UserError",
+    "check_arguments",
+    "check_choice",
     "check_counts",
     "check_interval",
     "did_you_mean",
@@ -48,6 +50,17 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     return f"{hint}Choices: {', '.join(known) or 'none'}."
 
 
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Refuses a name that is none of the choices, and says which is nearest.
+
+    Example:
+        >>> check_choice("--model.network", "conv", ["mlp", "conv"])
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise UserError(f"unknown {what} {value!r}. {did_you_mean(value, choices)}")
+
+
 def check_interval(option: str, value: float | Iterable[float], interval: str) -> None:
     """Refuses numbers outside an interval; NaN lies in none.
 
@@ -74,6 +87,22 @@ def check_interval(option: str, value: float | Iterable[float], interval: str) -
         if not (above and below):
             must = "be finite" if math.isinf(number) else wanted
             raise UserError(f"{option} must {must}, got {number}.")
+
+
+def check_arguments(**arguments: tuple[float | Iterable[float], str]) -> None:
+    """Refuses a model's arguments outside their intervals, as `check_interval` does.
+
+    Args:
+        arguments: By the argument's name: its value, and the interval it must lie in.
+
+    Raises:
+        UserError: naming the first bad one as a recipe does, ``--model.<name>``.
+
+    Example:
+        >>> check_arguments(width=(64, "[1, inf)"), betas=((0.5, 0.999), "[0, 1)"))
+    """
+    for name, (value, interval) in arguments.items():
+        check_interval(f"--model.{name}", value, interval)
 
 
 def check_counts(**counts: int) -> None:

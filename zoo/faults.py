@@ -15,7 +15,7 @@ from rich.table import Table
 
 from zoo.arguments import Parser
 from zoo.data import DATASETS
-from zoo.errors import UserError, did_you_mean, exit_on_user_error
+from zoo.errors import UserError, check_choice, exit_on_user_error
 from zoo.evaluation import Task
 from zoo.evaluation.faults import DRAWS, SEEN, columns, score_faults
 from zoo.files import write_json
@@ -60,10 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def judge_faults(options: Any) -> dict[str, Any]:
     """Scores all faults and returns a report of plain values."""
-    if options.data not in DATASETS:
-        raise UserError(
-            f"unknown data set {options.data!r}. {did_you_mean(options.data, DATASETS)}"
-        )
+    check_choice("data set", options.data, DATASETS)
     own = {} if options.root is None else {"root": options.root}
     data = build("data", {"class_path": options.data, "init_args": own})
     features = features_for(data, options.features)

@@ -13,7 +13,7 @@ import torch
 from zoo.data import DATASETS, ImageData
 from zoo.data.module import Split
 from zoo.entry import digest, load_entry, open_entry
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, check_choice
 from zoo.evaluation import Features, Task, evaluate, fitting
 from zoo.evaluation.inception import INCEPTION, inception
 from zoo.evaluation.modes import StacksDigits
@@ -99,10 +99,9 @@ def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:
     """
     if name is None:
         section = subject.data
-    elif name in DATASETS:
-        section = {"class_path": name, "init_args": {}}
     else:
-        raise UserError(f"unknown data set {name!r}. {did_you_mean(name, DATASETS)}")
+        check_choice("data set", name, DATASETS)
+        section = {"class_path": name, "init_args": {}}
     if root is not None:
         own = section if isinstance(section, dict) else {"class_path": section}
         if "root" in arguments_of(
@@ -171,8 +170,7 @@ def task_for(
     Raises:
         UserError: if the preset is unknown or there is no such device.
     """
-    if preset not in PRESETS:
-        raise UserError(f"unknown protocol {preset!r}. {did_you_mean(preset, PRESETS)}")
+    check_choice("protocol", preset, PRESETS)
     chosen, place = PRESETS[preset], device_for(device)
     subject.model.to(place)
     if features is not None:

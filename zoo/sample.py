@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo.arguments import Parser
 from zoo.contracts import Completes, Interpolates, Samples, Traverses, capabilities, conditions
 from zoo.data.decode import Unreadable, decode
-from zoo.errors import UserError, check_interval, did_you_mean, exit_on_user_error
+from zoo.errors import UserError, check_choice, check_interval, did_you_mean, exit_on_user_error
 from zoo.inference import SEEDS
 from zoo.pictures import grid, save_png
 from zoo.shelf import load_any
@@ -117,8 +117,7 @@ def _draw(model: Any, options: argparse.Namespace) -> Tensor:
     if not isinstance(model, Traverses):
         raise UserError(f"this model has no codes to traverse; it can {_can(model)}.")
     code = options.traverse or model.codes()[0]
-    if code not in model.codes():
-        raise UserError(f"unknown code {code!r}. {did_you_mean(code, model.codes())}")
+    check_choice("code", code, model.codes())
     return model.traverse(code, **size)
 
 

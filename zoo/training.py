@@ -17,13 +17,15 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.errors import UserError
 
 __all__ = [
     "NonFinite",
+    "adam",
+    "adamw",
     "ema_of",
     "fade",
     "follow_cosine",
@@ -86,6 +88,18 @@ def minimise(
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         nn.utils.clip_grad_norm_(weights, clip_norm)
     optimizer.step()
+
+
+def adam(network: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
+    """Returns Adam for all weights of a network, in one kernel."""
+    return Adam(network.parameters(), lr, betas, fused=True)
+
+
+def adamw(
+    network: nn.Module, lr: float, weight_decay: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> AdamW:
+    """Returns AdamW for all weights of a network, in one kernel."""
+    return AdamW(network.parameters(), lr, betas, weight_decay=weight_decay, fused=True)
 
 
 @contextmanager

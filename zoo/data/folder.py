@@ -18,9 +18,9 @@ from torch import Tensor
 from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
 from zoo.data.images import FileImages, Images, MemoryImages
 from zoo.data.listing import ImageFile, list_images
-from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root, require_choice
+from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root
 from zoo.data.spec import ImageSpec
-from zoo.errors import UserError
+from zoo.errors import UserError, check_choice
 
 __all__ = ["ImageFolder"]
 
@@ -179,9 +179,9 @@ class ImageFolder(ImageData):
         workers: int = 0,
         seed: int = 0,
     ) -> None:
-        require_choice("crop", crop, get_args(Crop))
-        require_choice("channels", channels, get_args(Channels))
-        require_choice("on_unreadable", on_unreadable, get_args(OnUnreadable))
+        check_choice("--data.crop", crop, get_args(Crop))
+        check_choice("--data.channels", channels, get_args(Channels))
+        check_choice("--data.on_unreadable", on_unreadable, get_args(OnUnreadable))
         if size < 1:
             raise UserError(f"--data.size must be at least 1, got {size}.")
         if not 0 < test_fraction < 1:

@@ -17,7 +17,7 @@ from zoo.data.changes import fit_to_size, fixed_bits, resized
 from zoo.data.images import Images, subset, unit_range
 from zoo.data.loader import BatchLoader, Order
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, check_choice
 from zoo.registry import Registry
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "ImageData",
     "Split",
     "data_root",
-    "require_choice",
     "spread",
 ]
 
@@ -42,12 +41,6 @@ JUDGED_AT_ONCE = 100  # images of the judge's batches
 def data_root(root: str | None) -> Path:
     """Returns the folder of data sets: the argument, else ``$ZOO_DATA``, else ``data/``."""
     return Path(root or os.environ.get("ZOO_DATA") or "data").expanduser()
-
-
-def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuses a value of ``--data.<name>`` that is not one of the choices, naming the nearest."""
-    if value not in choices:
-        raise UserError(f"unknown --data.{name} {value!r}. {did_you_mean(value, choices)}")
 
 
 def spread(count: int, limit: int | None) -> Tensor:
@@ -109,7 +102,7 @@ class ImageData(L.LightningDataModule):
             raise UserError(f"--data.workers must not be negative, got {workers}.")
         if val_size is not None and val_size < 0:
             raise UserError(f"--data.val_size must not be negative, got {val_size}.")
-        require_choice("binarize", binarize, get_args(Binarize))
+        check_choice("--data.binarize", binarize, get_args(Binarize))
         self.root = data_root(root)
         self.batch_size = batch_size
         self.resize = resize

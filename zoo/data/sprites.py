@@ -21,9 +21,9 @@ from torch import Tensor
 from zoo.data.changes import fit_to_size
 from zoo.data.images import Images, MemoryImages, subset
 from zoo.data.loader import mix_seed
-from zoo.data.module import DATASETS, Binarize, ImageData, Split, require_choice
+from zoo.data.module import DATASETS, Binarize, ImageData, Split
 from zoo.data.spec import ImageSpec
-from zoo.errors import UserError
+from zoo.errors import UserError, check_choice
 
 __all__ = ["FACTORS", "DSprites", "Sprites", "draw_sprites"]
 
@@ -128,7 +128,7 @@ class Sprites(ImageData):
         val_size: int | None = None,
         seed: int = 0,
     ) -> None:
-        require_choice("side", str(side), ("32", "64"))
+        check_choice("--data.side", str(side), ("32", "64"))
         self.native = ImageSpec(1, side, side, SIZES[0])
         super().__init__(None, batch_size, binarize=binarize, val_size=val_size, seed=seed)
 

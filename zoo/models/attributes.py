@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval
+from zoo.errors import UserError, check_arguments
 from zoo.functional.augmentation import random_affine
 from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvEncoder
-from zoo.training import follow_one_cycle, record
+from zoo.training import adamw, follow_one_cycle, record
 
 __all__ = ["AttributeClassifier"]
 
@@ -61,15 +61,14 @@ class AttributeClassifier(L.LightningModule):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("width", width, "[1, inf)"),
-            ("feature_width", feature_width, "[1, inf)"),
-            ("dropout", dropout, "[0, 1)"),
-            ("jitter", jitter, "[0, inf)"),
-            ("lr", lr, "(0, inf)"),
-            ("weight_decay", weight_decay, "[0, inf)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
+        check_arguments(
+            width=(width, "[1, inf)"),
+            feature_width=(feature_width, "[1, inf)"),
+            dropout=(dropout, "[0, 1)"),
+            jitter=(jitter, "[0, inf)"),
+            lr=(lr, "(0, inf)"),
+            weight_decay=(weight_decay, "[0, inf)"),
+        )
         if not spec.attributes and spec.classes < 2:
             raise UserError("an attribute classifier needs a data set with attributes or classes.")
         self.save_hyperparameters(ignore=["spec"])
@@ -119,6 +118,4 @@ class AttributeClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns AdamW."""
-        return torch.optim.AdamW(
-            self.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
-        )
+        return adamw(self, self.lr, self.weight_decay)

@@ -24,7 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import (
+    UserError,
+    check_arguments,
+    check_choice,
+    check_counts,
+    check_interval,
+    did_you_mean,
+)
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import bernoulli_log_prob
@@ -33,7 +40,7 @@ from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
-from zoo.training import follow_cosine, progress, record
+from zoo.training import adam, follow_cosine, progress, record
 
 __all__ = ["BetaVAE"]
 
@@ -82,21 +89,18 @@ class BetaVAE(L.LightningModule):
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("latent_dim", latent_dim, "[1, inf)"),
-            ("beta", beta, "[0, inf)"),
-            ("capacity", capacity or 0.0, "[0, inf)"),
-            ("capacity_until", capacity_until, "(0, 1]"),
-            ("hidden", hidden, "[1, inf)"),
-            ("width", width, "[1, inf)"),
-            ("depth", depth, "[0, inf)"),
-            ("lr", lr, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if network not in get_args(Network):
-            hint = did_you_mean(network, get_args(Network))
-            raise UserError(f"unknown --model.network {network!r}. {hint}")
+        check_arguments(
+            latent_dim=(latent_dim, "[1, inf)"),
+            beta=(beta, "[0, inf)"),
+            capacity=(capacity or 0.0, "[0, inf)"),
+            capacity_until=(capacity_until, "(0, 1]"),
+            hidden=(hidden, "[1, inf)"),
+            width=(width, "[1, inf)"),
+            depth=(depth, "[0, inf)"),
+            lr=(lr, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+        )
+        check_choice("--model.network", network, get_args(Network))
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.latent_dim, self.beta = spec, latent_dim, beta
         self.capacity, self.capacity_until = capacity, capacity_until
@@ -245,7 +249,7 @@ class BetaVAE(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns Adam."""
-        return torch.optim.Adam(self.parameters(), self.lr, self.betas, fused=True)
+        return adam(self, self.lr, self.betas)
 
     def _prior(self, n: int, seed: int | None) -> Tensor:
         return torch.randn(n, self.latent_dim, generator=generator_for(seed))

@@ -23,7 +23,7 @@ from zoo.functional.augmentation import random_affine
 from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvEncoder
-from zoo.training import follow_one_cycle, record
+from zoo.training import adamw, follow_one_cycle, record
 
 __all__ = ["Classifier"]
 
@@ -112,6 +112,4 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns AdamW."""
-        return torch.optim.AdamW(
-            self.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
-        )
+        return adamw(self, self.lr, self.weight_decay)

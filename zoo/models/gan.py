@@ -31,15 +31,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import UserError, check_arguments, check_choice, check_counts, check_interval
 from zoo.functional.adversarial import discriminator_loss, generator_loss, packed
 from zoo.functional.ranges import centred, to_unit
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
-from zoo.nets.mlp import MLP
+from zoo.nets.mlp import MLP, init_he
 from zoo.priors import PRIORS, walk
-from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
+from zoo.training import adam, ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["GAN"]
 
@@ -90,21 +90,19 @@ class GAN(L.LightningModule):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("latent_dim", latent_dim, "[1, inf)"),
-            ("width", width, "[1, inf)"),
-            ("depth", depth, "[1, inf)"),
-            ("packing", packing, "[1, inf)"),
-            ("dropout", dropout, "[0, 1)"),
-            ("lr_discriminator", lr_discriminator, "[0, inf)"),
-            ("lr_generator", lr_generator, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-            ("decay", decay, "[0, 1]"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if loss not in LOSSES:
-            raise UserError(f"unknown --model.loss {loss!r}. {did_you_mean(loss, LOSSES)}")
+        check_arguments(
+            latent_dim=(latent_dim, "[1, inf)"),
+            width=(width, "[1, inf)"),
+            depth=(depth, "[1, inf)"),
+            packing=(packing, "[1, inf)"),
+            dropout=(dropout, "[0, 1)"),
+            lr_discriminator=(lr_discriminator, "[0, inf)"),
+            lr_generator=(lr_generator, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+            decay=(decay, "[0, 1]"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
+        check_choice("--model.loss", loss, LOSSES)
         if conditional and spec.classes < 2:
             raise UserError("--model.conditional needs a data set with at least two classes.")
         self.law = PRIORS[prior]
@@ -134,7 +132,9 @@ class GAN(L.LightningModule):
         self.projection: nn.Module = nn.Identity()
         if conditional:
             self.projection = nn.Linear(packing * self.num_labels, features, bias=False)
-        if not spec.points:
+        if spec.points:
+            init_he(self.discriminator)
+        else:
             init_dcgan(self.generator, self.discriminator, self.head)
         self.generator_ema = ema_of(self.generator, ema_decay)
 
@@ -236,13 +236,9 @@ class GAN(L.LightningModule):
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Returns Adam for D, and Adam for G."""
-        players = nn.ModuleList([self.discriminator, self.head, self.projection])
-        return (
-            torch.optim.Adam(players.parameters(), self.lr_discriminator, self.betas, fused=True),
-            torch.optim.Adam(
-                self.generator.parameters(), self.lr_generator, self.betas, fused=True
-            ),
-        )
+        judging = nn.ModuleList([self.discriminator, self.head, self.projection])
+        optimizer_d = adam(judging, self.lr_discriminator, self.betas)
+        return optimizer_d, adam(self.generator, self.lr_generator, self.betas)
 
     # ---------------------------------------------------------------- latents
 

@@ -39,7 +39,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import UserError, check_arguments, check_choice, check_counts, check_interval
 from zoo.functional.augmentation import random_affine
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import categorical_kl, gaussian_kl, standard_normal_kl
@@ -48,7 +48,7 @@ from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
-from zoo.training import follow_cosine, record, risen
+from zoo.training import adam, follow_cosine, record, risen
 
 __all__ = ["GMVAE"]
 
@@ -113,25 +113,22 @@ class GMVAE(L.LightningModule):
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("components", components, "[2, inf)"),
-            ("latent_dim", latent_dim, "[1, inf)"),
-            ("style_dim", style_dim, "[1, inf)"),
-            ("hidden", hidden, "[1, inf)"),
-            ("width", width, "[1, inf)"),
-            ("prior_hidden", prior_hidden, "[1, inf)"),
-            ("free_nats", free_nats, "[0, inf)"),
-            ("balance", balance, "[0, inf)"),
-            ("views", views, "[1, inf)"),
-            ("jitter", jitter, "[0, inf)"),
-            ("warmup", warmup, "[0, 1]"),
-            ("lr", lr, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if network not in get_args(Network):
-            hint = did_you_mean(network, get_args(Network))
-            raise UserError(f"unknown --model.network {network!r}. {hint}")
+        check_arguments(
+            components=(components, "[2, inf)"),
+            latent_dim=(latent_dim, "[1, inf)"),
+            style_dim=(style_dim, "[1, inf)"),
+            hidden=(hidden, "[1, inf)"),
+            width=(width, "[1, inf)"),
+            prior_hidden=(prior_hidden, "[1, inf)"),
+            free_nats=(free_nats, "[0, inf)"),
+            balance=(balance, "[0, inf)"),
+            views=(views, "[1, inf)"),
+            jitter=(jitter, "[0, inf)"),
+            warmup=(warmup, "[0, 1]"),
+            lr=(lr, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+        )
+        check_choice("--model.network", network, get_args(Network))
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.num_codes = spec, components
         self.latent_dim, self.style_dim = latent_dim, style_dim
@@ -238,8 +235,7 @@ class GMVAE(L.LightningModule):
         Raises:
             UserError: if there is no such code, or rows or steps are not positive.
         """
-        if code not in self.codes():
-            raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
+        check_choice("code", code, self.codes())
         check_counts(rows=rows, steps=steps)
         w, noise, _ = self._latents(rows, seed)
         w, noise = (part.repeat_interleave(self.num_codes, dim=0) for part in (w, noise))
@@ -343,7 +339,7 @@ class GMVAE(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns Adam."""
-        return torch.optim.Adam(self.parameters(), self.lr, self.betas, fused=True)
+        return adam(self, self.lr, self.betas)
 
     # ---------------------------------------------------------------- latents
 

@@ -44,7 +44,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import UserError, check_arguments, check_choice, check_counts, check_interval
 from zoo.functional.adversarial import (
     categorical_information,
     discriminator_loss,
@@ -57,7 +57,7 @@ from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
 from zoo.nets.norm import fixed_statistics, measuring_statistics
-from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
+from zoo.training import adam, ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["InfoGAN"]
 
@@ -121,26 +121,25 @@ class InfoGAN(L.LightningModule):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("noise_dim", noise_dim, "[0, inf)"),
-            ("categories", categories, "[2, inf)"),
-            ("continuous", continuous, "[0, inf)"),
-            ("width", width, "[1, inf)"),
-            ("features", features, "[1, inf)"),
-            ("hidden", hidden, "[0, inf)"),
-            ("categorical_weight", categorical_weight, "[0, inf)"),
-            ("continuous_weight", continuous_weight, "[0, inf)"),
-            ("prior_weight", prior_weight, "[0, inf)"),
-            ("agreement_weight", agreement_weight, "[0, inf)"),
-            ("anneal_from", anneal_from, "(0, 1]"),
-            ("dropout", dropout, "[0, 1)"),
-            ("jitter", jitter, "[0, inf)"),
-            ("lr_discriminator", lr_discriminator, "[0, inf)"),
-            ("lr_generator", lr_generator, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
+        check_arguments(
+            noise_dim=(noise_dim, "[0, inf)"),
+            categories=(categories, "[2, inf)"),
+            continuous=(continuous, "[0, inf)"),
+            width=(width, "[1, inf)"),
+            features=(features, "[1, inf)"),
+            hidden=(hidden, "[0, inf)"),
+            categorical_weight=(categorical_weight, "[0, inf)"),
+            continuous_weight=(continuous_weight, "[0, inf)"),
+            prior_weight=(prior_weight, "[0, inf)"),
+            agreement_weight=(agreement_weight, "[0, inf)"),
+            anneal_from=(anneal_from, "(0, 1]"),
+            dropout=(dropout, "[0, 1)"),
+            jitter=(jitter, "[0, inf)"),
+            lr_discriminator=(lr_discriminator, "[0, inf)"),
+            lr_generator=(lr_generator, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
         self.save_hyperparameters(ignore=["spec"])
         self.automatic_optimization = False
         self.spec = spec
@@ -237,8 +236,7 @@ class InfoGAN(L.LightningModule):
         Raises:
             UserError: if there is no such code, or rows or steps are not positive.
         """
-        if code not in self.codes():
-            raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
+        check_choice("code", code, self.codes())
         check_counts(rows=rows, steps=steps)
         steps = self.num_codes if code == "category" else steps
         z, c, u = (part.repeat_interleave(steps, dim=0) for part in self._latents(rows, seed))
@@ -360,13 +358,9 @@ class InfoGAN(L.LightningModule):
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Returns Adam for D and Q, and Adam for G."""
-        players = nn.ModuleList([self.trunk, self.discriminator_head, self.code_head])
-        return (
-            torch.optim.Adam(players.parameters(), self.lr_discriminator, self.betas, fused=True),
-            torch.optim.Adam(
-                self.generator.parameters(), self.lr_generator, self.betas, fused=True
-            ),
-        )
+        judging = nn.ModuleList([self.trunk, self.discriminator_head, self.code_head])
+        optimizer_d = adam(judging, self.lr_discriminator, self.betas)
+        return optimizer_d, adam(self.generator, self.lr_generator, self.betas)
 
     # ---------------------------------------------------------------- latents
 

@@ -32,13 +32,13 @@ from torch import Tensor
 
 from zoo.answers import OrderedBits
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval
+from zoo.errors import check_arguments
 from zoo.functional.augmentation import shift_code, shifted
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.masked import MaskedMLP
-from zoo.training import ema_of, follow_cosine, record, update_ema
+from zoo.training import adamw, ema_of, follow_cosine, record, update_ema
 
 __all__ = ["MADE"]
 
@@ -86,19 +86,16 @@ class MADE(OrderedBits):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("hidden", hidden, "[1, inf)"),
-            ("masks", masks, "[1, inf)"),
-            ("dropout", dropout, "[0, 1)"),
-            ("input_dropout", input_dropout, "[0, 1)"),
-            ("augment", augment, "[0, inf)"),
-            ("lr", lr, "[0, inf)"),
-            ("weight_decay", weight_decay, "[0, inf)"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if augment >= min(spec.height, spec.width):
-            raise UserError(f"--model.augment {augment} would move images out of sight.")
+        check_arguments(
+            hidden=(hidden, "[1, inf)"),
+            masks=(masks, "[1, inf)"),
+            dropout=(dropout, "[0, 1)"),
+            input_dropout=(input_dropout, "[0, 1)"),
+            augment=(augment, f"[0, {min(spec.height, spec.width)})"),
+            lr=(lr, "[0, inf)"),
+            weight_decay=(weight_decay, "[0, inf)"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.ensemble_size, self.augment = spec, masks, augment
         self.input_dropout, self.lr, self.weight_decay = input_dropout, lr, weight_decay
@@ -161,6 +158,4 @@ class MADE(OrderedBits):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns AdamW."""
-        return torch.optim.AdamW(
-            self.network.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
-        )
+        return adamw(self.network, self.lr, self.weight_decay)

@@ -34,13 +34,13 @@ from torch import Tensor, nn
 
 from zoo.answers import OrderedBits
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import check_arguments, check_choice
 from zoo.functional.augmentation import shift_code, shifted
 from zoo.functional.autoregressive import nade_logits
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
-from zoo.training import ema_of, follow_cosine, record, update_ema
+from zoo.training import adamw, ema_of, follow_cosine, record, update_ema
 
 __all__ = ["NADE"]
 
@@ -114,20 +114,15 @@ class NADE(OrderedBits):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("hidden", hidden, "[1, inf)"),
-            ("orders", orders, "[1, inf)"),
-            ("augment", augment, "[0, inf)"),
-            ("lr", lr, "[0, inf)"),
-            ("weight_decay", weight_decay, "[0, inf)"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if activation not in ("sigmoid", "relu"):
-            hint = did_you_mean(activation, ("sigmoid", "relu"))
-            raise UserError(f"unknown --model.activation {activation!r}. {hint}")
-        if augment >= min(spec.height, spec.width):
-            raise UserError(f"--model.augment {augment} would move images out of sight.")
+        check_arguments(
+            hidden=(hidden, "[1, inf)"),
+            orders=(orders, "[1, inf)"),
+            augment=(augment, f"[0, {min(spec.height, spec.width)})"),
+            lr=(lr, "[0, inf)"),
+            weight_decay=(weight_decay, "[0, inf)"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
+        check_choice("--model.activation", activation, ("sigmoid", "relu"))
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.ensemble_size, self.augment = spec, orders, augment
         self.activation = activation
@@ -192,6 +187,4 @@ class NADE(OrderedBits):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns AdamW."""
-        return torch.optim.AdamW(
-            self.network.parameters(), self.lr, weight_decay=self.weight_decay, fused=True
-        )
+        return adamw(self.network, self.lr, self.weight_decay)

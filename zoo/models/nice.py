@@ -30,7 +30,7 @@ from torch import Tensor
 
 from zoo.answers import Flow
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_arguments, check_choice
 from zoo.functional.augmentation import moved
 from zoo.functional.density import (
     dequantise,
@@ -88,19 +88,17 @@ class NICE(Flow):
         augment: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("hidden", hidden, "[1, inf)"),
-            ("layers", layers, "[1, inf)"),
-            ("couplings", couplings, "[2, inf)"),  # with one, half of the pixels would never move
-            ("lr", lr, "(0, inf)"),
-            ("weight_decay", weight_decay, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-            ("augment", augment, f"[0, {min(spec.height, spec.width)})"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if prior not in PRIORS:
-            raise UserError(f"unknown --model.prior {prior!r}. {did_you_mean(prior, PRIORS)}")
+        check_arguments(
+            hidden=(hidden, "[1, inf)"),
+            layers=(layers, "[1, inf)"),
+            couplings=(couplings, "[2, inf)"),  # with one, half of the pixels would never move
+            lr=(lr, "(0, inf)"),
+            weight_decay=(weight_decay, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+            ema_decay=(ema_decay, "[0, 1)"),
+            augment=(augment, f"[0, {min(spec.height, spec.width)})"),
+        )
+        check_choice("--model.prior", prior, PRIORS)
         if spec.size < 2:
             raise UserError("NICE needs images of at least two numbers: one half moves the other.")
         self.save_hyperparameters(ignore=["spec"])

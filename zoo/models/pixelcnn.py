@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_arguments, check_choice, check_interval
 from zoo.functional.autoregressive import (
     categorical_log_prob,
     draw_categorical,
@@ -101,21 +101,18 @@ class PixelCNN(L.LightningModule):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("levels", levels, "[2, 256]"),
-            ("mixtures", mixtures, "[1, inf)"),
-            ("width", width, "[1, inf)"),
-            ("layers", layers, "[1, inf)"),
-            ("hidden", hidden, "[1, inf)"),
-            ("dilations", dilations, "[1, inf)"),
-            ("dropout", dropout, "[0, 1)"),
-            ("lr", lr, "[0, inf)"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if outputs not in get_args(Outputs):
-            hint = did_you_mean(outputs, get_args(Outputs))
-            raise UserError(f"unknown --model.outputs {outputs!r}. {hint}")
+        check_arguments(
+            levels=(levels, "[2, 256]"),
+            mixtures=(mixtures, "[1, inf)"),
+            width=(width, "[1, inf)"),
+            layers=(layers, "[1, inf)"),
+            hidden=(hidden, "[1, inf)"),
+            dilations=(dilations, "[1, inf)"),
+            dropout=(dropout, "[0, 1)"),
+            lr=(lr, "[0, inf)"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
+        check_choice("--model.outputs", outputs, get_args(Outputs))
         if conditional and spec.classes < 2:
             raise UserError("--model.conditional needs a data set with labels of several classes.")
         channels = spec.channels

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from zoo.answers import Flow
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval, did_you_mean
+from zoo.errors import UserError, check_arguments, check_choice
 from zoo.functional.density import dequantise, from_logits, quantise, to_logits
 from zoo.inference import answering, generator_for, in_chunks
 from zoo.models.registry import MODELS
@@ -44,7 +44,7 @@ from zoo.nets.base import MixtureLaw, NormalBase
 from zoo.nets.conditioners import ConvConditioner, MLPConditioner
 from zoo.nets.coupling import Chain, Coupling, Layer
 from zoo.nets.multiscale import Flatten, MultiScale, Regroup, Squeeze
-from zoo.training import ema_of, follow_one_cycle, record
+from zoo.training import adamw, ema_of, follow_one_cycle, record
 
 __all__ = ["RealNVP"]
 
@@ -96,21 +96,19 @@ class RealNVP(Flow):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("width", width, "[1, inf)"),
-            ("blocks", blocks, "[1, inf)"),
-            ("couplings", couplings, "[2, inf)"),  # with one, a half would never move
-            ("scales", scales, "[1, inf)"),
-            ("alpha", alpha, "(0, 0.5)"),
-            ("lr", lr, "(0, inf)"),
-            ("weight_decay", weight_decay, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        for name, value, choices in (("prior", prior, PRIORS), ("norm", norm, NORMS)):
-            if value not in choices:
-                raise UserError(f"unknown --model.{name} {value!r}. {did_you_mean(value, choices)}")
+        check_arguments(
+            width=(width, "[1, inf)"),
+            blocks=(blocks, "[1, inf)"),
+            couplings=(couplings, "[2, inf)"),  # with one, a half would never move
+            scales=(scales, "[1, inf)"),
+            alpha=(alpha, "(0, 0.5)"),
+            lr=(lr, "(0, inf)"),
+            weight_decay=(weight_decay, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
+        check_choice("--model.prior", prior, PRIORS)
+        check_choice("--model.norm", norm, NORMS)
         if spec.points and prior == "mixture":
             raise UserError("--model.prior mixture is for images; points have the normal law.")
         if not spec.points and (spec.height % 2**scales or spec.width % 2**scales):
@@ -169,10 +167,7 @@ class RealNVP(Flow):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns AdamW."""
-        return torch.optim.AdamW(
-            self.density.parameters(), self.lr, self.betas, weight_decay=self.weight_decay,
-            fused=True,
-        )  # fmt: skip
+        return adamw(self.density, self.lr, self.weight_decay, self.betas)
 
     # ---------------------------------------------------------------- pixels and latents
 

@@ -53,7 +53,7 @@ from torch import Tensor, nn
 
 from zoo.data.captions import tokens_of
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_interval
+from zoo.errors import UserError, check_arguments, check_interval
 from zoo.functional.adversarial import generator_loss
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.matching import (
@@ -74,7 +74,7 @@ from zoo.nets.stack import (
     TextEncoder,
     Trunk,
 )
-from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
+from zoo.training import adam, ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["StackGAN"]
 
@@ -138,25 +138,24 @@ class StackGAN(L.LightningModule):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("noise_dim", noise_dim, "[1, inf)"),
-            ("text_features", text_features, "[2, inf)"),
-            ("condition", condition, "[1, inf)"),
-            ("caption_length", caption_length, "[2, inf)"),
-            ("width", width, "[1, inf)"),
-            ("width2", width2, "[1, inf)"),
-            ("kl_weight", kl_weight, "[0, inf)"),
-            ("matching_weight", matching_weight, "[0, inf)"),
-            ("text_share", text_share, "(0, 1)"),
-            ("stage1_share", stage1_share, "(0, 1)"),
-            ("text_share + stage1_share", text_share + stage1_share, "(0, 1)"),
-            ("lr_text", lr_text, "[0, inf)"),
-            ("lr_discriminator", lr_discriminator, "[0, inf)"),
-            ("lr_generator", lr_generator, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
+        check_arguments(
+            noise_dim=(noise_dim, "[1, inf)"),
+            text_features=(text_features, "[2, inf)"),
+            condition=(condition, "[1, inf)"),
+            caption_length=(caption_length, "[2, inf)"),
+            width=(width, "[1, inf)"),
+            width2=(width2, "[1, inf)"),
+            kl_weight=(kl_weight, "[0, inf)"),
+            matching_weight=(matching_weight, "[0, inf)"),
+            text_share=(text_share, "(0, 1)"),
+            stage1_share=(stage1_share, "(0, 1)"),
+            lr_text=(lr_text, "[0, inf)"),
+            lr_discriminator=(lr_discriminator, "[0, inf)"),
+            lr_generator=(lr_generator, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
+        check_interval("--model.text_share + stage1_share", text_share + stage1_share, "(0, 1)")
         if spec.height % 4 or spec.width % 4:
             raise UserError(
                 f"StackGAN halves images twice: {spec.height}x{spec.width} does not go, since both "
@@ -453,7 +452,7 @@ class StackGAN(L.LightningModule):
         if not plugged:
             embedding.append(self.text_encoder)
         return tuple(
-            torch.optim.Adam(network.parameters(), lr, self.betas, fused=True)
+            adam(network, lr, self.betas)
             for network, lr in (
                 (embedding, self.lr_text),
                 (self.discriminator1, self.lr_discriminator),

@@ -31,7 +31,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import (
+    UserError,
+    check_arguments,
+    check_choice,
+    check_counts,
+    check_interval,
+    did_you_mean,
+)
 from zoo.functional.bounds import importance_bound, resample
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import (
@@ -45,7 +52,7 @@ from zoo.models.registry import MODELS
 from zoo.nets.iaf import InverseAutoregressiveFlow
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
-from zoo.training import follow_cosine, record, risen
+from zoo.training import adam, follow_cosine, record, risen
 
 __all__ = ["VAE"]
 
@@ -134,30 +141,25 @@ class VAE(L.LightningModule):
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("latent_dim", latent_dim, "[1, inf)"),
-            ("hidden", hidden, "[1, inf)"),
-            ("width", width, "[1, inf)"),
-            ("depth", depth, "[0, inf)"),
-            ("flow_steps", flow_steps, "[1, inf)"),
-            ("flow_hidden", flow_hidden, "[1, inf)"),
-            ("samples", samples, "[1, inf)"),
-            ("resampled", resampled, f"[0, {samples}]"),
-            ("growth", growth, "[0, 1]"),
-            ("warmup", warmup, "[0, 1]"),
-            ("feature_weight", feature_weight, "[0, inf)"),
-            ("lr", lr, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        for name, value, choices in (
-            ("network", network, get_args(Network)),
-            ("activation", activation, get_args(Activation)),
-            ("likelihood", likelihood, get_args(Likelihood)),
-            ("posterior", posterior, get_args(Posterior)),
-        ):
-            if value not in choices:
-                raise UserError(f"unknown --model.{name} {value!r}. {did_you_mean(value, choices)}")
+        check_arguments(
+            latent_dim=(latent_dim, "[1, inf)"),
+            hidden=(hidden, "[1, inf)"),
+            width=(width, "[1, inf)"),
+            depth=(depth, "[0, inf)"),
+            flow_steps=(flow_steps, "[1, inf)"),
+            flow_hidden=(flow_hidden, "[1, inf)"),
+            samples=(samples, "[1, inf)"),
+            resampled=(resampled, f"[0, {samples}]"),
+            growth=(growth, "[0, 1]"),
+            warmup=(warmup, "[0, 1]"),
+            feature_weight=(feature_weight, "[0, inf)"),
+            lr=(lr, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+        )
+        check_choice("--model.network", network, get_args(Network))
+        check_choice("--model.activation", activation, get_args(Activation))
+        check_choice("--model.likelihood", likelihood, get_args(Likelihood))
+        check_choice("--model.posterior", posterior, get_args(Posterior))
         if samples > 1 and (posterior == "none" or feature_network):
             raise UserError(
                 "--model.samples above 1 goes with a posterior, and without feature_network."
@@ -421,7 +423,7 @@ class VAE(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns Adam."""
-        return torch.optim.Adam(self.parameters(), self.lr, self.betas, fused=True)
+        return adam(self, self.lr, self.betas)
 
     # ---------------------------------------------------------------- features and latents
 

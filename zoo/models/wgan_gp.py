@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_counts, check_interval, did_you_mean
+from zoo.errors import check_arguments, check_choice, check_counts, check_interval
 from zoo.functional.adversarial import gradient_penalty, wasserstein_estimate
 from zoo.functional.ranges import centred, to_unit
 from zoo.inference import answering, generator_for, in_chunks
@@ -34,7 +34,7 @@ from zoo.nets.conv import ConvDecoder, ConvEncoder
 from zoo.nets.mlp import MLP, init_he
 from zoo.nets.resnet import ResNetCritic, ResNetGenerator
 from zoo.priors import PRIORS, walk
-from zoo.training import ema_of, fade, frozen, minimise, progress, record, update_ema
+from zoo.training import adam, ema_of, fade, frozen, minimise, progress, record, update_ema
 
 __all__ = ["WGANGP"]
 
@@ -86,22 +86,18 @@ class WGANGP(L.LightningModule):
         ema_decay: float = 0.999,
     ) -> None:
         super().__init__()
-        for name, value, interval in (
-            ("latent_dim", latent_dim, "[1, inf)"),
-            ("width", width, "[1, inf)"),
-            ("depth", depth, "[1, inf)"),
-            ("n_critic", n_critic, "[1, inf)"),
-            ("gp_weight", gp_weight, "[0, inf)"),
-            ("lr", lr, "[0, inf)"),
-            ("betas", betas, "[0, 1)"),
-            ("decay", decay, "[0, 1]"),
-            ("ema_decay", ema_decay, "[0, 1)"),
-        ):
-            check_interval(f"--model.{name}", value, interval)
-        if network not in NETWORKS:
-            raise UserError(
-                f"unknown --model.network {network!r}. {did_you_mean(network, NETWORKS)}"
-            )
+        check_arguments(
+            latent_dim=(latent_dim, "[1, inf)"),
+            width=(width, "[1, inf)"),
+            depth=(depth, "[1, inf)"),
+            n_critic=(n_critic, "[1, inf)"),
+            gp_weight=(gp_weight, "[0, inf)"),
+            lr=(lr, "[0, inf)"),
+            betas=(betas, "[0, 1)"),
+            decay=(decay, "[0, 1]"),
+            ema_decay=(ema_decay, "[0, 1)"),
+        )
+        check_choice("--model.network", network, NETWORKS)
         self.law = PRIORS[prior]
         self.save_hyperparameters(ignore=["spec"])
         self.automatic_optimization = False
@@ -198,12 +194,9 @@ class WGANGP(L.LightningModule):
                 minimise(self, optimizer_g, loss, counted=False)
             update_ema(self.generator_ema, self.generator)
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Returns Adam for the critic, and Adam for the generator."""
-        return (
-            torch.optim.Adam(self.critic.parameters(), self.lr, self.betas, fused=True),
-            torch.optim.Adam(self.generator.parameters(), self.lr, self.betas, fused=True),
-        )
+        return tuple(adam(net, self.lr, self.betas) for net in (self.critic, self.generator))
 
     def _images(self, n: int) -> Tensor:
         """Generates n images in [0, 1] from new latents, with gradients."""
