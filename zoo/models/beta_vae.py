@@ -19,24 +19,17 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
+from zoo.answers import LatentUnits
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import (
-    UserError,
-    check_arguments,
-    check_choice,
-    check_counts,
-    check_interval,
-    did_you_mean,
-)
+from zoo.errors import check_arguments, check_choice, check_counts
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.functional.paths import line
-from zoo.inference import answering, generator_for, in_chunks
+from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
@@ -46,13 +39,12 @@ __all__ = ["BetaVAE"]
 
 Network = Literal["mlp", "conv"]
 
-REACH = 2.0  # standard deviations to both sides that a traversal covers
 SHOWN = 10  # units that pictures show at most
 SILENT = 0.05  # nats: a unit with a lower rate says nothing that could be seen
 
 
 @MODELS.register
-class BetaVAE(L.LightningModule):
+class BetaVAE(LatentUnits):
     """Beta-VAE for images of any size of the zoo.
 
     Args:
@@ -73,6 +65,7 @@ class BetaVAE(L.LightningModule):
     """
 
     expects_bits = True
+    reach = 2.0
 
     def __init__(
         self,
@@ -117,27 +110,10 @@ class BetaVAE(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
-
-        Each is the mean of p(x | z) for a z from the prior.
-        """
-        check_interval("n", n, "[0, inf)")
-        return self.decode(self._prior(n, seed))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Maps latents, shape (B, latent_dim), to the means of their images, (B, C, H, W)."""
-        with answering(self):
-            return in_chunks(lambda part: self.decoder(part).sigmoid(), z.to(self.device))
-
     def encode(self, x: Tensor) -> Tensor:
         """Infers the means of q(z | x), (B, latent_dim), for images in [0, 1], (B, C, H, W)."""
         with answering(self):
             return in_chunks(lambda part: self._read(part)[0], x.to(self.device))
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Returns the means of p(x | z) at z = encode(x), for images in [0, 1], (B, C, H, W)."""
-        return self.decode(self.encode(x))
 
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
         """Bounds log p(x) from below with importance samples; beta is no part of it.
@@ -166,25 +142,6 @@ class BetaVAE(L.LightningModule):
         order = self.unit_rate.argsort(descending=True, stable=True)[:SHOWN]
         heard = max(1, int((self.unit_rate > SILENT).sum()))
         return tuple(f"z{int(unit) + 1}" for unit in order[:heard])
-
-    def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Varies one latent unit from -2 to 2, all else fixed along a row.
-
-        Args:
-            code: A unit by name, ``z1`` to ``z<latent_dim>``; `codes` orders them by rate.
-            rows: Number of rows, each with its own z from the prior.
-            steps: Number of images along a row.
-            seed: Decides the rows.
-
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-        """
-        if code not in {f"z{unit + 1}" for unit in range(self.latent_dim)}:
-            raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
-        check_counts(rows=rows, steps=steps)
-        z = self._prior(rows, seed).repeat_interleave(steps, dim=0)
-        z[:, int(code[1:]) - 1] = torch.linspace(-REACH, REACH, steps).repeat(rows)
-        return self.decode(z).unflatten(0, (rows, steps))
 
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks straight from one sample to another.
@@ -250,6 +207,3 @@ class BetaVAE(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns Adam."""
         return adam(self, self.lr, self.betas)
-
-    def _prior(self, n: int, seed: int | None) -> Tensor:
-        return torch.randn(n, self.latent_dim, generator=generator_for(seed))

@@ -25,20 +25,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, get_args
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.answers import LatentUnits
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import (
-    UserError,
-    check_arguments,
-    check_choice,
-    check_counts,
-    check_interval,
-    did_you_mean,
-)
+from zoo.errors import UserError, check_arguments, check_choice, check_counts
 from zoo.functional.bounds import importance_bound, resample
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import (
@@ -47,7 +40,7 @@ from zoo.functional.likelihood import (
     logistic_bin_log_prob,
 )
 from zoo.functional.paths import arc
-from zoo.inference import answering, generator_for, in_chunks
+from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.iaf import InverseAutoregressiveFlow
 from zoo.nets.mlp import MLP
@@ -66,7 +59,6 @@ CONTEXT = 100  # length of what the encoder tells the flow of the posterior
 MEASURE_EVERY = 10  # batches between measurements of the codes' moments
 AT_ONCE = {"mlp": 1000, "conv": 100}  # latents that pass a decoder at once and fit a CPU's cache
 ON_A_GPU = 10_000
-REACH = 3.0  # standard deviations to both sides that a traversal covers
 SHOWN = 10  # units that pictures show, those that images move most
 
 
@@ -85,7 +77,7 @@ class Code(NamedTuple):
 
 
 @MODELS.register
-class VAE(L.LightningModule):
+class VAE(LatentUnits):
     """Variational autoencoder for images of any size of the zoo.
 
     Args:
@@ -117,6 +109,8 @@ class VAE(L.LightningModule):
     Raises:
         UserError: on values that make no sense, or an image size that does not fit.
     """
+
+    reach = 3.0
 
     def __init__(
         self,
@@ -197,19 +191,6 @@ class VAE(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
-
-        Each is the mean of p(x | z) for a z from the prior.
-        """
-        check_interval("n", n, "[0, inf)")
-        return self.decode(self._prior(n, seed))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Maps latents, shape (B, latent_dim), to the means of their images, (B, C, H, W)."""
-        with answering(self):
-            return in_chunks(lambda part: self._mean(self.decoder(part)), z.to(self.device))
-
     def encode(self, x: Tensor) -> Tensor:
         """Infers latents of images in [0, 1], shape (B, C, H, W).
 
@@ -219,10 +200,6 @@ class VAE(L.LightningModule):
         """
         with answering(self):
             return in_chunks(lambda part: self._centre(self._read(part)), x.to(self.device))
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Returns the means of p(x | z) at z = encode(x), for images in [0, 1], (B, C, H, W)."""
-        return self.decode(self.encode(x))
 
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
         """Bounds log p(x) from below with importance samples; the ELBO's estimate with one.
@@ -248,28 +225,6 @@ class VAE(L.LightningModule):
         liveliest = self.code_var.argsort(descending=True, stable=True)[:SHOWN]
         return tuple(f"z{int(unit) + 1}" for unit in liveliest)
 
-    def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Varies one latent unit from -3 to 3 standard deviations, all else fixed along a row.
-
-        Args:
-            code: A unit by name, ``z1`` to ``z<latent_dim>``; `codes` names the liveliest.
-            rows: Number of rows, each with its own z from the prior.
-            steps: Number of images along a row.
-            seed: Decides the rows.
-
-        Returns:
-            Images in [0, 1], shape (rows, steps, C, H, W).
-        """
-        if code not in {f"z{unit + 1}" for unit in range(self.latent_dim)}:
-            raise UserError(f"unknown code {code!r}. {did_you_mean(code, self.codes())}")
-        check_counts(rows=rows, steps=steps)
-        unit = int(code[1:]) - 1
-        mean, std = self._prior_moments()
-        z = self._prior(rows, seed).repeat_interleave(steps, dim=0)
-        path = mean[unit] + std[unit] * torch.linspace(-REACH, REACH, steps, device=mean.device)
-        z[:, unit] = path.repeat(rows)
-        return self.decode(z).unflatten(0, (rows, steps))
-
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks from one sample to another on an arc, which keeps the length of z typical.
 
@@ -294,10 +249,6 @@ class VAE(L.LightningModule):
 
     def _centre(self, code: Code) -> Tensor:
         return self.flow(code.mean, code.context)[0] if self.posterior == "iaf" else code.mean
-
-    def _mean(self, logits: Tensor) -> Tensor:
-        """Returns the means of p(x | z), for every likelihood a sigmoid."""
-        return logits.sigmoid()
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Computes log p(x | z) of images (B, C, H, W) for latents (k, B, latent).
@@ -464,9 +415,4 @@ class VAE(L.LightningModule):
         """Returns means and standard deviations of the law that `sample` draws z from."""
         if self.posterior == "none":
             return self.code_mean, self.code_var.sqrt()
-        return torch.zeros_like(self.code_mean), torch.ones_like(self.code_mean)
-
-    def _prior(self, n: int, seed: int | None) -> Tensor:
-        mean, std = self._prior_moments()
-        noise = torch.randn(n, self.latent_dim, generator=generator_for(seed))
-        return mean + std * noise.to(mean.device)
+        return super()._prior_moments()
