@@ -1,9 +1,10 @@
 """What a user calls, where families answer alike, so that their files hold what is their own.
 
-`Decoded` is for latents whose decoder gives the means of images, and `LatentUnits` for those whose
-prior is a normal law of independent units, VAE and beta-VAE; `OrderedBits` for laws of binary
-images that fix one pixel after the other, NADE and MADE; `Flow` for invertible networks, NICE and
-Real NVP. Training is the models' own, but for the moving average of a flow.
+`Features` is for classifiers, whose features the judge compares; `Decoded` for latents whose
+decoder gives the means of images, and `LatentUnits` for those whose prior is a normal law of
+independent units, VAE and beta-VAE; `OrderedBits` for laws of binary images that fix one pixel
+after the other, NADE and MADE; `Flow` for invertible networks, NICE and Real NVP. Training is the
+models' own, but for the moving average of a flow and the schedule of a classifier.
 """
 
 from __future__ import annotations
@@ -15,14 +16,46 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from zoo.data.spec import ImageSpec
+from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_counts, check_interval, did_you_mean
 from zoo.functional.density import dequantise
 from zoo.functional.paths import arc
 from zoo.inference import answering, generator_for, in_chunks
-from zoo.training import update_ema
+from zoo.nets.conv import ConvEncoder
+from zoo.training import adamw, follow_one_cycle, update_ema
 
-__all__ = ["Decoded", "Flow", "LatentUnits", "OrderedBits"]
+__all__ = ["Decoded", "Features", "Flow", "LatentUnits", "OrderedBits"]
+
+
+class Features(L.LightningModule):
+    """An encoder of images and a linear head that reads it; what it learned, features keep.
+
+    A model sets ``encoder``, ``head``, ``lr`` and ``weight_decay``, and has its `training_step`.
+    """
+
+    prefers_bf16 = True
+    encoder: ConvEncoder
+    head: nn.Linear
+    lr: float
+    weight_decay: float
+
+    def features(self, x: Tensor) -> Tensor:
+        """Maps images in [0, 1], shape (B, C, H, W), to features, shape (B, feature_width)."""
+        with answering(self):
+            return in_chunks(self.encoder, x.to(self.device))
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Returns the softmax over the head's outputs, shape (B, outputs), of images in [0, 1]."""
+        with answering(self):
+            return self.head(self.features(x)).softmax(dim=1)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Lets the rate rise for a tenth of the training, then fall to zero."""
+        follow_one_cycle(self, self.lr, warm=0.1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Returns AdamW."""
+        return adamw(self, self.lr, self.weight_decay)
 
 
 class Decoded(L.LightningModule):
@@ -112,8 +145,14 @@ class LatentUnits(Decoded):
 class OrderedBits(L.LightningModule):
     """A law of binary images that fixes one pixel after the other, in one order or several.
 
-    A model has `complete` and `_log_prob`, and sets `ensemble_size`, the number of its orders.
+    A model has `complete` and `_log_prob`, and sets `ensemble_size`, the number of its orders. The
+    moving average of its ``network`` answers.
     """
+
+    prefers_bf16 = True
+    measure = "counting"
+    levels = 2  # of grey that the law knows
+    not_published = ("network.",)
 
     spec: ImageSpec
     ensemble_size: int
@@ -151,6 +190,12 @@ class OrderedBits(L.LightningModule):
     def _log_prob(self, x: Tensor, k: int) -> Tensor:
         """Computes log p of images in the k-th order, shape (B,)."""
         raise NotImplementedError
+
+    def _asked(self, x: Tensor, mask: Tensor, seed: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the bits of images, which of them are known, and uniform draws, (B, D) each."""
+        given = self._own(x.flatten(1).round())
+        known = ~mask.expand_as(x).flatten(1).to(self.device)
+        return given, known, torch.rand(given.shape, generator=generator_for(seed)).to(given)
 
     def _own(self, x: Tensor) -> Tensor:
         """Brings a tensor to the device and the number format of the weights."""

@@ -12,24 +12,24 @@ Reference: a plain convolutional classifier with one softmax per attribute.
 
 from __future__ import annotations
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.answers import Features
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_arguments
 from zoo.functional.augmentation import random_affine
-from zoo.inference import answering, in_chunks
+from zoo.inference import answering
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvEncoder
-from zoo.training import adamw, follow_one_cycle, record
+from zoo.training import record
 
 __all__ = ["AttributeClassifier"]
 
 
 @MODELS.register
-class AttributeClassifier(L.LightningModule):
+class AttributeClassifier(Features):
     """A small convolutional network with one softmax for each attribute of the data set.
 
     Args:
@@ -47,8 +47,6 @@ class AttributeClassifier(L.LightningModule):
         UserError: on values that make no sense, an image size that does not fit, or a data set
             with neither attributes nor classes.
     """
-
-    prefers_bf16 = True
 
     def __init__(
         self,
@@ -80,16 +78,6 @@ class AttributeClassifier(L.LightningModule):
         self.encoder = ConvEncoder(*spec.shape, base=width, features=feature_width, dropout=dropout)
         self.head = nn.Linear(feature_width, sum(self.sizes))
 
-    def features(self, x: Tensor) -> Tensor:
-        """Maps images in [0, 1], shape (B, C, H, W), to features, shape (B, feature_width)."""
-        with answering(self):
-            return in_chunks(self.encoder, x.to(self.device))
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """Returns the softmax over all values of all attributes together, shape (B, values)."""
-        with answering(self):
-            return self.head(self.features(x)).softmax(dim=1)
-
     def attributes(self, x: Tensor) -> Tensor:
         """Infers the attributes of images in [0, 1], shape (B, C, H, W).
 
@@ -111,11 +99,3 @@ class AttributeClassifier(L.LightningModule):
         )
         record(self, {"cross_entropy_nats": loss})
         return loss
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Lets the rate rise for a tenth of the training, then fall to zero."""
-        follow_one_cycle(self, self.lr, warm=0.1)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Returns AdamW."""
-        return adamw(self, self.lr, self.weight_decay)

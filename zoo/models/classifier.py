@@ -12,24 +12,22 @@ arXiv:1706.08500, and on MNIST e.g. Binkowski et al. 2018, arXiv:1801.01401, App
 
 from __future__ import annotations
 
-import lightning as L
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.answers import Features
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError
 from zoo.functional.augmentation import random_affine
-from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvEncoder
-from zoo.training import adamw, follow_one_cycle, record
+from zoo.training import record
 
 __all__ = ["Classifier"]
 
 
 @MODELS.register
-class Classifier(L.LightningModule):
+class Classifier(Features):
     """A small convolutional classifier for images of any size of the zoo.
 
     Args:
@@ -45,8 +43,6 @@ class Classifier(L.LightningModule):
     Raises:
         UserError: on values that make no sense, or an image size that does not fit.
     """
-
-    prefers_bf16 = True
 
     def __init__(
         self,
@@ -73,11 +69,6 @@ class Classifier(L.LightningModule):
         self.encoder = ConvEncoder(*spec.shape, base=width, features=feature_width, dropout=dropout)
         self.head = nn.Linear(feature_width, spec.classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Maps images in [0, 1], shape (B, C, H, W), to features, shape (B, feature_width)."""
-        with answering(self):
-            return in_chunks(self.encoder, x.to(self.device))
-
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """Returns the encoder's maps after each activation; gradients flow through to x.
 
@@ -94,22 +85,9 @@ class Classifier(L.LightningModule):
                 maps.append(x)
         return maps
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        """Returns class probabilities, shape (B, classes), of images in [0, 1]."""
-        with answering(self):
-            return self.head(self.features(x)).softmax(dim=1)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy in nats of images seen through small affine maps."""
         logits = self.head(self.encoder(random_affine(batch.image, self.jitter))).float()
         loss = F.cross_entropy(logits, batch.label)
         record(self, {"cross_entropy_nats": loss})
         return loss
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Lets the rate rise for a tenth of the training, then fall to zero."""
-        follow_one_cycle(self, self.lr, warm=0.1)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Returns AdamW."""
-        return adamw(self, self.lr, self.weight_decay)

@@ -35,7 +35,7 @@ from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import check_arguments
 from zoo.functional.augmentation import shift_code, shifted
 from zoo.functional.likelihood import bernoulli_log_prob
-from zoo.inference import answering, generator_for, in_chunks
+from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.nets.masked import MaskedMLP
 from zoo.training import adamw, ema_of, follow_cosine, record, update_ema
@@ -66,11 +66,6 @@ class MADE(OrderedBits):
     Raises:
         UserError: on values that make no sense.
     """
-
-    prefers_bf16 = True
-    measure = "counting"
-    levels = 2  # of grey that the law knows
-    not_published = ("network.",)
 
     def __init__(
         self,
@@ -110,9 +105,7 @@ class MADE(OrderedBits):
 
         Known pixels further down do not help, so what is drawn above them may not fit to them.
         """
-        known = ~mask.expand_as(x).flatten(1).to(self.device)
-        given = self._own(x.flatten(1).round())
-        u = torch.rand(given.shape, generator=generator_for(seed)).to(given)
+        given, known, u = self._asked(x, mask, seed)
 
         def draw(d: int, logits: Tensor) -> Tensor:
             drawn = (u[:, d] < logits[:, 0].sigmoid()).to(u.dtype)

@@ -38,7 +38,7 @@ from zoo.errors import check_arguments, check_choice
 from zoo.functional.augmentation import shift_code, shifted
 from zoo.functional.autoregressive import nade_logits
 from zoo.functional.likelihood import bernoulli_log_prob
-from zoo.inference import answering, generator_for, in_chunks
+from zoo.inference import answering, in_chunks
 from zoo.models.registry import MODELS
 from zoo.training import adamw, ema_of, follow_cosine, record, update_ema
 
@@ -97,11 +97,6 @@ class NADE(OrderedBits):
         UserError: on values that make no sense.
     """
 
-    prefers_bf16 = True
-    measure = "counting"
-    levels = 2  # of grey that the law knows
-    not_published = ("network.",)
-
     def __init__(
         self,
         spec: ImageSpec,
@@ -137,9 +132,7 @@ class NADE(OrderedBits):
 
         Known pixels further down do not help, so what is drawn above them may not fit to them.
         """
-        known = ~mask.expand_as(x).flatten(1).to(self.device)
-        given = self._own(x.flatten(1).round())
-        u = torch.rand(given.shape, generator=generator_for(seed)).to(given)
+        given, known, u = self._asked(x, mask, seed)
         with answering(self):
             net = cast(_Weights, self.average.module)
             b, c = net.offsets(shift_code(given, self.augment))
