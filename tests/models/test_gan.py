@@ -115,6 +115,15 @@ def test_a_discriminator_of_packs_sees_them_as_one(data):
     assert (model.logits(other, y) != logits).tolist() == [False, True, False, False]
 
 
+@pytest.mark.parametrize("packing", [1, 2, 4])
+def test_each_point_of_a_pack_is_seen_as_sharply_as_a_lone_one(packing):
+    """He's law of two inputs has a standard deviation of 1; that of 2 m inputs blurs a pack's."""
+    model = GAN(GaussianGrid.native, width=4000, depth=2, packing=packing)
+    weight = model.discriminator[0].layers[1].weight.detach()
+    assert weight.shape == (4000, 2 * packing)
+    assert float(weight.std()) == pytest.approx(1, abs=0.05)
+
+
 def test_an_incomplete_pack_is_left_out(tmp_path):
     model, sizes = make(packing=3), []
     logits = model.logits

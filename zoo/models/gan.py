@@ -119,9 +119,8 @@ class GAN(L.LightningModule):
         if spec.points:
             features, hidden = width, [width] * depth
             self.generator = MLP(inputs, hidden, spec.shape, nn.ReLU, norm=True)
-            self.discriminator = nn.Sequential(
-                MLP(packing * spec.size, hidden[1:], width, nn.ReLU), nn.ReLU()
-            )
+            judge = MLP(packing * spec.size, hidden[1:], width, nn.ReLU)
+            self.discriminator = nn.Sequential(judge, nn.ReLU())
         else:
             features = 4 * width
             self.generator = ConvDecoder(inputs, *spec.shape, base=width)
@@ -134,6 +133,8 @@ class GAN(L.LightningModule):
             self.projection = nn.Linear(packing * self.num_labels, features, bias=False)
         if spec.points:
             init_he(self.discriminator)
+            first = next(self.discriminator.parameters()).data
+            first *= packing**0.5  # D is to see each point of a pack as sharply as a lone one
         else:
             init_dcgan(self.generator, self.discriminator, self.head)
         self.generator_ema = ema_of(self.generator, ema_decay)
