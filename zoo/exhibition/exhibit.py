@@ -168,12 +168,14 @@ def amount(value: float, unit: str) -> str:
     Example:
         >>> amount(0.1769, "share"), amount(2106.474, "nats"), amount(3.80605, "")
         ('17.69 %', '2,106.47 nats', '3.81')
+        >>> amount(0.0052534, "nats")
+        '0.00525 nats'
     """
     if unit == "share":
         return f"{_trimmed(f'{100 * value:.2f}')} %"
     if unit in ("modes", "classes"):
         return f"{_trimmed(f'{value:,.1f}')} {unit}"
-    if unit in NATURAL:
+    if unit in NATURAL and not 0 < abs(value) < 0.1:
         return f"{value:,.{NATURAL[unit]}f} {unit}"
     return f"{value:.3g} {unit}".rstrip()
 

@@ -171,7 +171,7 @@ def _seeds(e: Exhibit) -> str:
     if len(runs) < 2:
         return ""
     units = {score["name"]: score.get("unit", "") for score in e.scores}
-    head = ["Score", *(f"Seed {run['seed']}" for run in runs), "Mean", "Spread"]
+    head = ["Score", "Mean", "Spread", *(f"Seed {run['seed']}" for run in runs)]
     rows = []
     for name in runs[0]["scores"]:
         values = [run["scores"].get(name) for run in runs]
@@ -180,10 +180,10 @@ def _seeds(e: Exhibit) -> str:
         cells = ["none" if value is None else amount(value, unit) for value in values]
         spread = [amount(mean(known), unit)] if known else ["none"]
         spread += [amount(stdev(known), unit)] if len(known) > 1 else ["none"]
-        rows.append([f"<code>{text(name)}</code>", *map(text, (*cells, *spread))])
+        rows.append([f"<code>{text(name)}</code>", *map(text, (*spread, *cells))])
     seconds = [run.get("training_seconds") for run in runs]
     took = [f"{value:,.0f} s" if value else "" for value in seconds]
-    rows.append(["training", *took, "", ""])
+    rows.append(["training", "", "", *took])
     about_them = (
         "<p>The same recipe from other seeds, as each run scored its last weights; the spread is "
         "one standard deviation. Published is the first, rounded as the weights here are, so its "
