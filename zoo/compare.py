@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from zoo.judge import Subject, data_for, features_for, find_subject, judge, task
 from zoo.judging import add_judging_options, shown
 from zoo.pictures import grid
 from zoo.places import is_address
+from zoo.runs import is_time_of_run
 
 __all__ = [
     "best_of",
@@ -31,6 +33,8 @@ __all__ = [
     "comparison_table",
     "labelled_rows",
     "main",
+    "markdown",
+    "read_reports",
     "save_samples",
     "short_names",
 ]
@@ -41,17 +45,25 @@ INK, GROUND = (25, 25, 25), (245, 245, 245)
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Shortens paths of runs to recipe and time, or to as many folders as tell them apart.
+    """Shortens paths of runs to the recipe, and to as many folders more as tell them apart.
 
     Raises:
         UserError: if a model is named twice.
 
     Example:
+        >>> short_names(["infogan_mnist", "runs/vae/2026-11-23_05-38-38"])
+        ['infogan_mnist', 'vae']
         >>> short_names(["infogan_mnist", "runs/vae/monday", "runs/vae/tuesday"])
         ['infogan_mnist', 'vae/monday', 'vae/tuesday']
     """
     plain = [split_pin(name)[0] if is_address(name) else name for name in names]
     parts = [Path(name).parts or (name,) for name in plain]
+    recipes = [
+        "/".join(part[-2:-1] if is_time_of_run(part[-1]) else part[-2:]) or name
+        for part, name in zip(parts, plain, strict=True)
+    ]
+    if len(set(recipes)) == len(recipes):
+        return recipes
     for length in range(2, max(2, *map(len, parts)) + 1):
         short = ["/".join(part[-length:]) for part in parts]
         if len(set(short)) == len(short):
@@ -132,9 +144,40 @@ def best_of(values: Mapping[str, float | None], better: str) -> set[str]:
     return {name for name, value in known.items() if value == best}
 
 
-def comparison_table(title: str, reports: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Lays reports out side by side; the best value of each row is marked with a star."""
+def _rows(
+    reports: Mapping[str, Mapping[str, Any]], chosen: Sequence[str]
+) -> list[tuple[str, list[str], str]]:
+    """Lays reports out side by side, with a star before the best values of a row.
+
+    Returns:
+        Of each score whose name begins like a chosen one, or of all where none is: its name, a
+        cell for each model, and which is better.
+    """
     by_name = {m: {s["name"]: s for s in report["scores"]} for m, report in reports.items()}
+    rows = []
+    for score in dict.fromkeys(s for scores in by_name.values() for s in scores):
+        if chosen and not score.startswith(tuple(chosen)):
+            continue
+        row = {m: scores[score] for m, scores in by_name.items() if score in scores}
+        better = next(iter(row.values()))["better"]
+        best = best_of({m: s["value"] for m, s in row.items()}, better)
+        cells = [
+            "" if m not in row else f"{'* ' if m in best else ''}{shown(row[m])}" for m in reports
+        ]
+        rows.append((score, cells, better))
+    return rows
+
+
+def comparison_table(
+    title: str, reports: Mapping[str, Mapping[str, Any]], chosen: Sequence[str] = ()
+) -> Table:
+    """Lays reports out side by side; the best value of each row is marked with a star.
+
+    Args:
+        title: Stands above.
+        reports: The judge's report of each model.
+        chosen: How the names of the scores to show begin; none for all.
+    """
     table = Table(
         title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False
     )
@@ -142,16 +185,33 @@ def comparison_table(title: str, reports: Mapping[str, Mapping[str, Any]]) -> Ta
     for name in reports:
         table.add_column(escape(name), justify="right", overflow="fold")
     table.add_column("better")
-    for score in dict.fromkeys(s for scores in by_name.values() for s in scores):
-        row = {m: scores[score] for m, scores in by_name.items() if score in scores}
-        better = next(iter(row.values()))["better"]
-        best = best_of({m: s["value"] for m, s in row.items()}, better)
-        cells = [
-            "" if m not in row else f"{'* ' if m in best else ''}{shown(row[m])}" for m in reports
-        ]
+    for score, cells, better in _rows(reports, chosen):
         marked = [f"[bold]{cell}[/bold]" if cell.startswith("*") else cell for cell in cells]
         table.add_row(escape(score), *marked, better)
     return table
+
+
+def markdown(reports: Mapping[str, Mapping[str, Any]], chosen: Sequence[str] = ()) -> str:
+    """Writes the same table for a document; the best value of each row is bold."""
+    lines = [["score", *reports, "better"], ["---", *["---:"] * len(reports), "---"]]
+    for score, cells, better in _rows(reports, chosen):
+        bold = [f"**{cell[2:]}**" if cell.startswith("* ") else cell for cell in cells]
+        lines.append([f"`{score}`", *bold, better])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def read_reports(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads what `--json` wrote.
+
+    Raises:
+        UserError: if the file is no such thing.
+    """
+    try:
+        reports = json.loads(path.read_text(encoding="utf-8"))
+        _ = [score["better"] for report in reports.values() for score in report["scores"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} is no readable report of zoo.compare.") from None
+    return reports
 
 
 def labelled_rows(rows: Mapping[str, Tensor]) -> Image.Image:
@@ -204,9 +264,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("compare.png"), help="default: compare.png"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the reports here")
+    parser.add_argument(
+        "--scores", nargs="+", metavar="NAME", default=[],
+        help="show only scores whose names begin so (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE",
+        help="only print the table of such a file of reports, as Markdown",
+    )  # fmt: skip
 
     def run() -> None:
         options = parser.read(arguments)
+        if options.table is not None:
+            print(markdown(read_reports(options.table), options.scores))
+            return
         if options.out.suffix.lower() != ".png":
             raise UserError(f"--out must end in .png, got {options.out}.")
         subjects = subjects_for(options.models)
@@ -217,7 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json is not None:
             write_json(options.json, reports)
         data = next(iter(reports.values()))["data"]["name"]
-        Console().print(comparison_table(f"on {data}, best marked *", reports))
+        table = comparison_table(f"on {data}, best marked *", reports, options.scores)
+        Console().print(table)
         if save_samples(subjects, options.out):
             Console().print(escape(str(options.out)), highlight=False, soft_wrap=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import shutil
 import sys
 from datetime import datetime
@@ -21,9 +22,19 @@ import torch
 from zoo.errors import UserError
 from zoo.files import write_json
 
-__all__ = ["RunFolder", "environment"]
+__all__ = ["RunFolder", "environment", "is_time_of_run"]
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy", "scipy", "scikit-learn")
+
+
+def is_time_of_run(name: str) -> bool:
+    """Says whether a folder is called as `RunFolder.create` calls it, after the time.
+
+    Example:
+        >>> is_time_of_run("2026-11-23_05-38-38"), is_time_of_run("monday")
+        (True, False)
+    """
+    return re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?", name) is not None
 
 
 class RunFolder:

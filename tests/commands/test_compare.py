@@ -41,9 +41,33 @@ def test_a_table_a_picture_and_the_reports(shelf, tmp_path, capsys):
         assert picture.width > 12 * 56 and picture.height > 2 * 56
 
 
+def test_reports_become_a_table_of_a_document(tmp_path, capsys):
+    def report(**values):
+        return {
+            "scores": [
+                {"name": f"{name}[x]", "value": value, "better": "lower", "details": {}}
+                for name, value in values.items()
+            ]
+        }
+
+    file = tmp_path / "both.json"
+    file.write_text(json.dumps({"a": report(fid=2, fid_at=1), "b": report(fid=3, kid=None)}))
+    assert main(["--table", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "| score | a | b | better |",
+        "| --- | ---: | ---: | --- |",
+        "| `fid[x]` | **2.0000** | 3.0000 | lower |",
+        "| `fid_at[x]` | 1.0000 |  | lower |",
+        "| `kid[x]` |  | none | lower |",
+    ]
+    assert main(["--table", str(file), "--scores", "fid_at", "kid"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--table", "nothing.json"], "no readable report"),
         ([], "at least two"),
         (["first"], "at least two"),
         (["first", "first"], "named twice"),
@@ -93,6 +117,10 @@ def test_best(values, better, best):
 def test_names_stay_apart():
     assert short_names(["runs/a/now", "old/a/now"]) == ["runs/a/now", "old/a/now"]
     assert short_names(["/x/runs/a/now", "/x/runs/b/now", "c"]) == ["a/now", "b/now", "c"]
+    one, two = (f"runs/a/2026-11-23_05-38-{second}" for second in ("38", "39_2"))
+    assert short_names([one, "runs/b/2026-11-23_05-38-38", "c"]) == ["a", "b", "c"]
+    assert short_names([one, two]) == [one[5:], two[5:]]
+    assert short_names([one, "a"]) == [one[5:], "a"]
     with pytest.raises(UserError, match="twice"):
         short_names(["a", "a"])
 
