@@ -1,10 +1,10 @@
 """What a user calls, where families answer alike, so that their files hold what is their own.
 
-`Features` is for classifiers, whose features the judge compares; `Decoded` for latents whose
-decoder gives the means of images, and `LatentUnits` for those whose prior is a normal law of
-independent units, VAE and beta-VAE; `OrderedBits` for laws of binary images that fix one pixel
-after the other, NADE and MADE; `Flow` for invertible networks, NICE and Real NVP. Training is the
-models' own, but for the moving average of a flow and the schedule of a classifier.
+`Features` is for classifiers, whose features the judge compares; `LatentUnits` for latents whose
+prior is a normal law of independent units, VAE and beta-VAE; `OrderedBits` for laws of binary
+images that fix one pixel after the other, NADE and MADE; `Flow` for invertible networks, NICE and
+Real NVP. Training is the models' own, but for the moving average of a flow, and the optimiser and
+schedule of a classifier.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.inference import answering, generator_for, in_chunks
 from zoo.nets.conv import ConvEncoder
 from zoo.training import adamw, follow_one_cycle, update_ema
 
-__all__ = ["Decoded", "Features", "Flow", "LatentUnits", "OrderedBits"]
+__all__ = ["Features", "Flow", "LatentUnits", "OrderedBits"]
 
 
 class Features(L.LightningModule):
@@ -58,13 +58,24 @@ class Features(L.LightningModule):
         return adamw(self, self.lr, self.weight_decay)
 
 
-class Decoded(L.LightningModule):
-    """Latents z whose decoder gives p(x | z), of which a user sees the mean.
+class LatentUnits(L.LightningModule):
+    """Latents with a normal prior of independent units; a user sees the mean of p(x | z).
 
-    A model has `encode` and a network ``decoder``, whose outputs `_mean` turns into images.
+    A model has `encode`, `codes` and a network ``decoder``, whose outputs `_mean` turns into
+    images, and says in `reach` how far a traversal goes to both sides.
     """
 
+    latent_dim: int
     decoder: nn.Module
+    reach: float  # in standard deviations
+
+    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
+
+        Each is the mean of p(x | z) for a z from the prior.
+        """
+        check_interval("n", n, "[0, inf)")
+        return self.decode(self._prior(n, seed))
 
     def encode(self, x: Tensor) -> Tensor:
         """Infers latents, (B, latent_dim), of images in [0, 1], shape (B, C, H, W)."""
@@ -78,28 +89,6 @@ class Decoded(L.LightningModule):
     def reconstruct(self, x: Tensor) -> Tensor:
         """Returns the means of p(x | z) at z = encode(x), for images in [0, 1], (B, C, H, W)."""
         return self.decode(self.encode(x))
-
-    def _mean(self, logits: Tensor) -> Tensor:
-        """Returns the means of p(x | z); for most likelihoods a sigmoid."""
-        return logits.sigmoid()
-
-
-class LatentUnits(Decoded):
-    """Latents whose prior is a normal law of independent units, ``z1`` to ``z<latent_dim>``.
-
-    A model has `codes`, and says in `reach` how far a traversal goes to both sides.
-    """
-
-    latent_dim: int
-    reach: float  # in standard deviations
-
-    def sample(self, n: int, *, seed: int | None = None) -> Tensor:
-        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
-
-        Each is the mean of p(x | z) for a z from the prior.
-        """
-        check_interval("n", n, "[0, inf)")
-        return self.decode(self._prior(n, seed))
 
     def codes(self) -> tuple[str, ...]:
         """Names the latent units that are worth a look, the best first."""
@@ -129,6 +118,10 @@ class LatentUnits(Decoded):
         path = torch.linspace(-self.reach, self.reach, steps, device=mean.device)
         z[:, unit] = (mean[unit] + std[unit] * path).repeat(rows)
         return self.decode(z).unflatten(0, (rows, steps))
+
+    def _mean(self, logits: Tensor) -> Tensor:
+        """Returns the means of p(x | z), for every likelihood a sigmoid."""
+        return logits.sigmoid()
 
     def _prior(self, n: int, seed: int | None) -> Tensor:
         """Draws latents from the prior, shape (n, latent_dim)."""

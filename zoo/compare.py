@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo.arguments import Parser
 from zoo.contracts import Samples
 from zoo.entry import split_pin
-from zoo.errors import UserError, exit_on_user_error
+from zoo.errors import UserError, did_you_mean, exit_on_user_error
 from zoo.files import replacing, write_json
 from zoo.judge import Subject, data_for, features_for, find_subject, judge, task_for
 from zoo.judging import add_judging_options, shown
@@ -152,8 +152,16 @@ def _rows(
     Returns:
         Of each score whose name begins like a chosen one, or of all where none is: its name, a
         cell for each model, and which is better.
+
+    Raises:
+        UserError: if no score's name begins like a chosen one.
     """
     by_name = {m: {s["name"]: s for s in report["scores"]} for m, report in reports.items()}
+    known = sorted({name for scores in by_name.values() for name in scores})
+    for begin in chosen:
+        if not any(name.startswith(begin) for name in known):
+            heads = {name.partition("[")[0] for name in known}
+            raise UserError(f"no score is called {begin!r}. {did_you_mean(begin, heads)}")
     rows = []
     for score in dict.fromkeys(s for scores in by_name.values() for s in scores):
         if chosen and not score.startswith(tuple(chosen)):
@@ -208,9 +216,11 @@ def read_reports(path: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         reports = json.loads(path.read_text(encoding="utf-8"))
-        _ = [score["better"] for report in reports.values() for score in report["scores"]]
+        readable = bool(_rows(reports, ()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path} is no readable report of zoo.compare.") from None
+        readable = False
+    if not readable:
+        raise UserError(f"{path} is no readable report of zoo.compare.")
     return reports
 
 
@@ -276,6 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def run() -> None:
         options = parser.read(arguments)
         if options.table is not None:
+            if options.models:
+                raise UserError("--table prints a file of reports; it takes no models.")
             print(markdown(read_reports(options.table), options.scores))
             return
         if options.out.suffix.lower() != ".png":

@@ -62,12 +62,18 @@ def test_reports_become_a_table_of_a_document(tmp_path, capsys):
     ]
     assert main(["--table", str(file), "--scores", "fid_at", "kid"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
+    for damaged in ({}, [], {"a": {"scores": [{"better": "lower"}]}}, {"a": report(fid="2")}):
+        file.write_text(json.dumps(damaged))
+        assert main(["--table", str(file)]) == 2
+        assert "no readable report" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--table", "nothing.json"], "no readable report"),
+        (["first", "--table", "nothing.json"], "takes no models"),
+        (["first", "second", "--scores", "code_errors"], "Did you mean code_error"),
         ([], "at least two"),
         (["first"], "at least two"),
         (["first", "first"], "named twice"),

@@ -186,8 +186,8 @@ def _seeds(e: Exhibit) -> str:
     rows.append(["training", "", "", *took])
     about_them = (
         "<p>The same recipe from other seeds, as each run scored its last weights; the spread is "
-        "one standard deviation. Published is the first, rounded as the weights here are, so its "
-        "figures above may differ in the last digits.</p>"
+        "one standard deviation. Published is the first seed, rounded as the weights here are, so "
+        "its figures above may differ in the last digits.</p>"
     )
     numbers = range(1, len(head))
     return section("Seeds", about_them, table(head, rows, kind="seeds", numbers=numbers))

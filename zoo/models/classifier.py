@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.answers import Features
 from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError
+from zoo.errors import UserError, check_arguments
 from zoo.functional.augmentation import random_affine
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvEncoder
@@ -57,12 +57,14 @@ class Classifier(Features):
         super().__init__()
         if spec.classes < 2:
             raise UserError("a classifier needs a data set with labels of at least two classes.")
-        if min(width, feature_width) < 1 or lr <= 0:
-            raise UserError("--model.width, feature_width and lr must be positive.")
-        if not 0 <= dropout < 1 or jitter < 0 or weight_decay < 0:
-            raise UserError(
-                "--model.dropout must lie in [0, 1), jitter and weight_decay from 0 on."
-            )
+        check_arguments(
+            width=(width, "[1, inf)"),
+            feature_width=(feature_width, "[1, inf)"),
+            dropout=(dropout, "[0, 1)"),
+            jitter=(jitter, "[0, inf)"),
+            lr=(lr, "(0, inf)"),
+            weight_decay=(weight_decay, "[0, inf)"),
+        )
         self.save_hyperparameters(ignore=["spec"])
         self.spec = spec
         self.jitter, self.lr, self.weight_decay = jitter, lr, weight_decay

@@ -17,6 +17,8 @@ Deviations:
 - The discriminator for images ends in a fully connected layer.
 - Packs are cut from the batch, so that m of them need m times the batch: PacGAN's batches are
   counted in packs.
+- For points, D starts with He's weights (He et al. 2015, arXiv:1502.01852), those of packs larger
+  by the root of m, so that each point is seen as sharply as a lone one.
 - Rates fall to zero over the last part of the training, where `decay` says so.
 - `sample` uses an exponential moving average of the generator.
 """

@@ -34,10 +34,10 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple, get_args
 
+import lightning as L
 import torch
 from torch import Tensor, nn
 
-from zoo.answers import Decoded
 from zoo.data.spec import Batch, ImageSpec
 from zoo.errors import UserError, check_arguments, check_choice, check_counts, check_interval
 from zoo.functional.augmentation import random_affine
@@ -68,7 +68,7 @@ class Code(NamedTuple):
 
 
 @MODELS.register
-class GMVAE(Decoded):
+class GMVAE(L.LightningModule):
     """Gaussian mixture VAE for images of any size of the zoo.
 
     Args:
@@ -163,10 +163,19 @@ class GMVAE(Decoded):
         w, noise, y = self._latents(n, seed)
         return self._generate(w, noise, y if label is None else torch.full_like(y, label))
 
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents, shape (B, latent_dim), to the means of their images, (B, C, H, W)."""
+        with answering(self):
+            return in_chunks(lambda part: self.decoder(part).sigmoid(), z.to(self.device))
+
     def encode(self, x: Tensor) -> Tensor:
         """Infers the means of q(z | x), (B, latent_dim), for images in [0, 1], (B, C, H, W)."""
         with answering(self):
             return in_chunks(lambda part: self._read(part).z_mean, x.to(self.device))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns the means of p(x | z) at z = encode(x), for images in [0, 1], (B, C, H, W)."""
+        return self.decode(self.encode(x))
 
     def probabilities_of_codes(self, x: Tensor) -> Tensor:
         """Infers p(y | z, w) at the means of z and w, for images in [0, 1], shape (B, C, H, W).
