@@ -18,7 +18,7 @@ from zoo.fit import run
 TRIALS = 10
 BOUNDS = {  # modes and high quality that the mean must reach
     "gan_grid": (15.0, 0.85),
-    "pacgan_grid": (20.0, 0.0),
+    "pacgan_grid": (22.0, 0.8),
     "wgan_gp_grid": (24.8, 0.8),
 }
 
