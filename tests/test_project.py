@@ -9,6 +9,8 @@ import yaml
 
 import zoo
 from zoo.__main__ import VERBS
+from zoo.compare import markdown as comparison_markdown
+from zoo.compare import read_reports
 from zoo.exhibition import contents, exhibits, markdown, with_table, written_contents
 from zoo.faults import markdown as faults_markdown
 from zoo.meanings import meaning
@@ -56,6 +58,22 @@ def test_the_table_of_faults_is_the_commands_own():
     assert end and shown.strip() == faults_markdown(report)
     card = json.loads((file.parent / "card.json").read_text())
     assert report["features"]["sha256"] == card["weights"]["sha256"]  # else it is out of date
+
+
+def test_the_table_of_priors_is_the_commands_own():
+    file = ROOT / "checkpoints" / "gan_prior_mnist" / "priors.json"
+    name = file.relative_to(ROOT)
+    command = f"<!-- python -m zoo.compare --table {name} --scores fid_ -->\n"
+    _, _, rest = (ROOT / "README.md").read_text().partition(command)
+    shown, end, _ = rest.partition("<!-- end of table -->")
+    reports = read_reports(file)
+    assert end and shown.strip() == comparison_markdown(reports, ["fid_"])
+    card = json.loads((file.parent / "card.json").read_text())
+    ours, cards = (
+        {s["name"]: s["value"] for s in report["scores"] if s["name"].startswith("fid_")}
+        for report in (reports["gan_prior_mnist"], card)
+    )
+    assert len(ours) == 4 and ours == pytest.approx(cards, rel=1e-4)  # else it is out of date
 
 
 def test_kernel_gel_names_exactly_what_was_planted():
