@@ -1,4 +1,4 @@
-"""Every family trains on two processes: they end with the same weights and draw the same images."""
+"""Every recipe trains on two processes: they end with the same weights and draw the same images."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from zoo.recipe import class_name, read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = str(Path(__file__).with_name("ranks.py"))
-PATIENCE = 900  # seconds; on two idle cores all of it takes less than one minute
+PATIENCE = 900  # seconds; on two idle cores all of it takes a minute
 
 
 def smallest_recipes():
@@ -29,13 +29,15 @@ def smallest_recipes():
     return {family: min(names, key=rank.__getitem__) for family, names in sorted(found.items())}
 
 
-RECIPES = smallest_recipes()
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+SMALLEST = smallest_recipes()
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory):
-    """What both processes held after training each recipe, and their exit codes."""
-    out = tmp_path_factory.mktemp("ranks") / "out"
+def ended(tmp_path_factory, offline):
+    """What both processes held after training each recipe."""
+    folder = tmp_path_factory.mktemp("ranks")
+    out, local = folder / "out", [str(offline(path, folder)) for path in RECIPES]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,7 +47,7 @@ def ended(tmp_path_factory):
     }  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, DRIVER, str(out), *RECIPES.values()], cwd=ROOT, text=True,
+            [sys.executable, DRIVER, str(out), *local], cwd=ROOT, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, **common, "LOCAL_RANK": str(rank)},
         )
@@ -62,17 +64,16 @@ def ended(tmp_path_factory):
 
 
 def test_every_family_is_among_them():
-    assert RECIPES.keys() == set(MODELS)
+    assert SMALLEST.keys() == set(MODELS)
 
 
-@pytest.mark.parametrize("family", RECIPES)
-def test_two_processes_hold_one_model(family, ended):
-    first, second = (found[RECIPES[family]] for found in ended)
-    assert first["after"].keys() == second["after"].keys()
-    for key, tensor in first["after"].items():
-        assert torch.equal(tensor, second["after"][key]), f"{key} differs"
-    still = [k for k in first["parameters"] if torch.equal(first["before"][k], first["after"][k])]
-    assert not still, f"training did not reach {still}"
+@pytest.mark.parametrize("recipe", [path.stem for path in RECIPES])
+def test_two_processes_hold_one_model(recipe, ended):
+    first, second = (found[recipe] for found in ended)
+    assert first["after"] == second["after"]
+    still = first["still"]
+    small = recipe in SMALLEST.values()  # three steps may not move all of a larger network
+    assert not still or not small, f"training did not reach {still}"
     if first["samples"] is not None:
         assert torch.equal(first["samples"], second["samples"])
     # They agree although they saw different images, so what they learnt has been exchanged.
