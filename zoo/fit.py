@@ -97,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         try:
             run(given)
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()  # its threads must not outlive Python
         except Stopped as stop:
             return 128 + stop.signum
         except Exception as error:
