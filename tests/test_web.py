@@ -38,6 +38,7 @@ class Answer(NamedTuple):
     location: str = ""
     cut: int = 0
     announce: bool = True
+    header: tuple[str, str] | None = None
 
 
 class Server:
@@ -56,6 +57,8 @@ class Server:
                     self.send_header("Location", answer.location)
                 if answer.announce:
                     self.send_header("Content-Length", str(len(answer.body) + answer.cut))
+                if answer.header:
+                    self.send_header(*answer.header)
                 self.end_headers()
                 try:
                     self.wfile.write(answer.body)
@@ -354,6 +357,80 @@ def test_an_index_on_the_web_that_is_none(shelf, index):
     shelf.answers["/shelf/index.json"] = Answer(index)
     with pytest.raises(UserError, match="no readable index"):
         available()
+
+
+HASHES_THAT_ARE_NONE = {
+    "absolute": "{outside}/stolen",
+    "climbing": "../../../../../../../../../..{outside}/stolen",
+    "NUL": "a" * 63 + "\0",
+    "too long": "a" * 65,
+    "too short": "a" * 63,
+    "capital": "A" * 64,
+    "Unicode digits": "\u0663" * 64,
+    "a line more": "a" * 64 + "\n",
+    "number": 3,
+    "none": None,
+    "list": ["a" * 64],
+}
+
+
+@pytest.mark.parametrize("bad", HASHES_THAT_ARE_NONE.values(), ids=HASHES_THAT_ARE_NONE)
+def test_a_servers_index_writes_nowhere(shelf, tmp_path, bad):
+    """The hash named the cache's folder, so that a server chose where files were written."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    card = shelf.answers["/shelf/small/card.json"].body
+    bad = bad.format(outside=outside) if isinstance(bad, str) else bad
+    index = {"format": 1, "cards": {"small": [digest(card), bad]}}
+    shelf.answers["/shelf/index.json"] = Answer(json.dumps(index).encode())
+    with pytest.raises(UserError, match="64 hexadecimal digits"):
+        load("small")
+    assert not list(outside.iterdir()) and not list(tmp_path.glob("cache/entries/*"))
+
+
+@pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "nul\0", "", "a" * 300, "Small", "."])
+def test_a_servers_index_names_models_plainly(shelf, name):
+    index = {"format": 1, "cards": {name: ["a" * 64]}}
+    shelf.answers["/shelf/index.json"] = Answer(json.dumps(index).encode())
+    with pytest.raises(UserError, match="must give names"):
+        available()
+
+
+@pytest.mark.parametrize("part", ["file", "sha256"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "/tmp/x.safetensors", "../x.safetensors", "a\0.safetensors", "", "\u0663" * 64,
+        "a" * 300 + ".safetensors", "A.safetensors",
+    ],
+)  # fmt: skip
+def test_a_servers_card_writes_nowhere(place, tmp_path, part, bad):
+    card = json.loads(place.card)
+    card["weights"][part] = bad
+    changed = json.dumps(card).encode()
+    place.serve(card=Answer(changed))
+    with pytest.raises(UserError, match="refused"):
+        load(place.address(changed))
+    kept = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept == ["card.json"]
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "1e3", "-1", "9" * 400])
+def test_a_length_that_is_no_number_is_not_believed(place, length):
+    place.serve(weights=Answer(place.weights, announce=False, header=("Content-Length", length)))
+    assert download(f"{place.server.root}/m/{place.file}", 2**20) == place.weights
+
+
+@pytest.mark.parametrize("address", ["https://[::1", "https://[::1]:x/", "https://h:99999999/"])
+def test_an_address_that_is_none(place, monkeypatch, address):
+    with pytest.raises(UserError, match="no address of the web"):
+        load(f"{address}#sha256={'a' * 64}")
+    monkeypatch.setenv("ZOO_SHELF", address)
+    with pytest.raises(UserError, match="no address of the web"):
+        available()
+    place.serve(weights=Answer(b"", 302, address))  # the server sends us there
+    with pytest.raises(UserError, match="no address of the web"):
+        download(f"{place.server.root}/m/{place.file}", 1000)
 
 
 def test_nothing_is_written_to_a_shelf_on_the_web(shelf, published):

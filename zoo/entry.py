@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from zoo.data import ImageSpec
 from zoo.errors import UserError
+from zoo.files import is_plain_name, is_sha256
 from zoo.models import MODELS
 from zoo.recipe import build
 
@@ -43,11 +44,9 @@ __all__ = [
 
 FORMAT = 1
 CARD = "card.json"
-NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
-WEIGHTS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors")
+NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,99}")
 LARGEST_CARD = 4 * 2**20  # bytes; a card is a page of text, not a place to hide data
 LARGEST_WEIGHTS = 2**30  # bytes; a hundred times the shelf's largest, and still fits into memory
-PIN = re.compile(r"sha256=([0-9a-f]{64})")
 
 
 class Place(Protocol):
@@ -118,13 +117,13 @@ def split_pin(address: str) -> tuple[str, str | None]:
         ('hf://owner/name', None)
     """
     rest, mark, text = address.partition("#")
-    pin = PIN.fullmatch(text.lower())
-    if mark and not pin:
+    key, _, pin = text.lower().partition("=")
+    if mark and (key != "sha256" or not is_sha256(pin)):
         raise UserError(
             f"what follows # in {rest}#... must be sha256= and the 64 hexadecimal digits of the "
             "card's hash."
         )
-    return rest, pin[1] if pin else None
+    return rest, pin or None
 
 
 # ---------------------------------------------------------------- the card
@@ -161,7 +160,24 @@ def _parse(content: bytes, label: str) -> dict[str, Any]:
         raise UserError(
             f"the card of {label} has format {found!r}; this zoo reads format {FORMAT}."
         )
+    _check_weights(card["weights"], label)
     return card
+
+
+def _check_weights(weights: dict[str, Any], label: str) -> None:
+    """Refuses what a card says of its weights, before a name or a hash of it becomes a path."""
+    file, size = weights["file"], weights["bytes"]
+    if not is_plain_name(file) or not file.endswith(".safetensors"):
+        outside = Path(file).name != file or file in ("", ".", "..")
+        what = "weights outside its folder" if outside else "weights that are no safetensors file"
+        raise UserError(f"the card of {label} names {what}; refused.")
+    if not is_sha256(weights["sha256"]):
+        raise UserError(f"the card of {label} names a hash that is none; refused.")
+    if not 0 <= size <= LARGEST_WEIGHTS:
+        raise UserError(
+            f"the card of {label} names weights of {size:,} bytes; more than "
+            f"{LARGEST_WEIGHTS:,} are refused."
+        )
 
 
 # ---------------------------------------------------------------- the weights
@@ -178,15 +194,6 @@ def load_entry(entry: Entry) -> Any:
     """
     label, card = entry.place.label, entry.card
     file, size = card["weights"]["file"], card["weights"]["bytes"]
-    if not WEIGHTS.fullmatch(file):
-        outside = Path(file).name != file or file in ("", ".", "..")
-        what = "weights outside its folder" if outside else "weights that are no safetensors file"
-        raise UserError(f"the card of {label} names {what}; refused.")
-    if not 0 <= size <= LARGEST_WEIGHTS:
-        raise UserError(
-            f"the card of {label} names weights of {size:,} bytes; more than "
-            f"{LARGEST_WEIGHTS:,} are refused."
-        )
     model = _model_of(card)  # before the weights, which may have to be fetched
     expected = card["weights"]["sha256"]
     content = entry.place.read(file, [expected], size)  # once: what is hashed is what is loaded

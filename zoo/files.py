@@ -17,6 +17,8 @@ from typing import Any
 from zoo.errors import UserError
 
 __all__ = [
+    "is_plain_name",
+    "is_sha256",
     "json_text",
     "replacing",
     "replacing_folder",
@@ -26,7 +28,29 @@ __all__ = [
     "write_text",
 ]
 
+PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 TEMPORARY = re.compile(r"\.[^.]+-[a-z0-9_]{8}\.\w+$")  # what `replacing` calls its files
+
+
+def is_plain_name(text: object) -> bool:
+    r"""Says whether text from outside may become the name of a file: one component, no surprises.
+
+    Example:
+        >>> is_plain_name("weights-0a1b.safetensors"), is_plain_name("../x"), is_plain_name("a\0")
+        (True, False, False)
+    """
+    return isinstance(text, str) and PLAIN.fullmatch(text) is not None
+
+
+def is_sha256(text: object) -> bool:
+    """Says whether text from outside is a SHA-256 in hexadecimal, which may name a folder, too.
+
+    Example:
+        >>> is_sha256("0f" * 32), is_sha256("../" * 21 + "x"), is_sha256(None)
+        (True, False, False)
+    """
+    return isinstance(text, str) and SHA256.fullmatch(text) is not None
 
 
 @contextmanager

@@ -27,6 +27,7 @@ __all__ = ["Hub", "check_repository", "push", "who_pushes"]
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 ADDRESS = re.compile(rf"hf://({REPOSITORY.pattern})(?:@([\w.][\w./-]*))?", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
 MISSING = "hf:// addresses need the package huggingface_hub: pip install 'zoo-generative[hub]'."
 
 
@@ -113,6 +114,8 @@ class Hub:
         }  # fmt: skip
         with _in_a_sentence(f"{file} of {self.label}"):
             about = hub.hf_hub_download(**request, revision=self.revision, dry_run=True)
+            if not COMMIT.fullmatch(str(about.commit_hash)):  # the library's cache has it in paths
+                raise UserError(f"{file} of {self.label}: the hub names a commit that is none.")
             if about.file_size is None or about.file_size > limit:
                 raise UserError(
                     f"{file} of {self.label} is larger than the {limit:,} bytes that it may have; "

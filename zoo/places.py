@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zoo.entry import CARD, LARGEST_CARD, NAME, Place, digest
 from zoo.errors import UserError, did_you_mean
-from zoo.files import replacing
+from zoo.files import is_sha256, replacing
 from zoo.hub import Hub
 from zoo.web import Web, cache_folder, check_url, download
 
@@ -136,7 +136,7 @@ def available(shelf: Path | None = None) -> list[str]:
     """
     root = shelf or _shelf()
     if isinstance(root, str):
-        return sorted(name for name in _web_index(root) if NAME.fullmatch(name))
+        return sorted(_web_index(root))
     return sorted(path.parent.name for path in root.glob(f"*/{CARD}"))
 
 
@@ -200,9 +200,16 @@ def read_index(root: Path) -> dict[str, list[str]]:
 def _parse_index(content: bytes, where: Path | str) -> dict[str, list[str]]:
     try:
         cards = json.loads(content)["cards"]
-        return {str(name): [str(value) for value in values] for name, values in cards.items()}
+        index = {str(name): list(values) for name, values in cards.items()}
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise UserError(f"{where} is no readable index of the shelf.") from None
+    for name, hashes in index.items():
+        if not NAME.fullmatch(name) or not all(map(is_sha256, hashes)):
+            raise UserError(
+                f"{where} is no index of the shelf: it must give names the 64 hexadecimal "
+                f"digits of their cards' hashes, and gives {name[:40]!r} something else."
+            )
+    return index
 
 
 @lru_cache(maxsize=8)

@@ -24,6 +24,7 @@ from zoo.files import write_json
 
 __all__ = ["RunFolder", "environment", "is_time_of_run"]
 
+LONGEST_NAME = 200  # bytes; file systems take 255, and the zoo adds to it
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy", "scipy", "scikit-learn")
 
 
@@ -116,8 +117,12 @@ class RunFolder:
 
 
 def _check_name(name: str) -> None:
-    if not name or Path(name).name != name or name in (".", ".."):
-        raise UserError(f"--name must be a plain name without a path, got {name!r}.")
+    plain = name.isprintable() and Path(name).name == name and name not in ("", ".", "..")
+    if not plain or len(os.fsencode(name)) > LONGEST_NAME:
+        raise UserError(
+            f"--name must be a plain name without a path, of at most {LONGEST_NAME} bytes, got "
+            f"{name[:80]!r}."
+        )
 
 
 def _installed(package: str) -> str | None:

@@ -8,6 +8,7 @@ card's hash, and used again only while its own hash is right, then without a net
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import sys
 from collections.abc import Sequence
@@ -144,6 +145,17 @@ class _Redirects(HTTPRedirectHandler):
 
     max_redirections = 5
 
+    def http_error_302(self, req: Request, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except UserError:
+            raise
+        except ValueError:  # urllib takes the new address apart before `redirect_request` sees it
+            fp.close()
+            raise UserError(f"{req.full_url} leads to what is no address of the web.") from None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(self, req: Request, fp: Any, *rest: Any) -> Request | None:
         try:
             check_url(rest[-1])
@@ -184,8 +196,8 @@ def download(url: str, limit: int) -> bytes:
     content = bytearray()
     try:
         with _opener().open(request, timeout=TIMEOUT) as answer:
-            announced = answer.headers.get("Content-Length")
-            size = int(announced) if announced and announced.isdigit() else None
+            announced = answer.headers.get("Content-Length") or ""
+            size = int(announced) if re.fullmatch(r"[0-9]{1,18}", announced) else None
             while size is None or size <= limit:
                 block = answer.read(BLOCK)
                 content += block
