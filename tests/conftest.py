@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from zoo.data import DATASETS, Digits
-from zoo.recipe import arguments_of, read_recipe
+from zoo.recipe.recipe import arguments_of, read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 

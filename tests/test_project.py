@@ -11,9 +11,9 @@ import zoo
 from zoo.__main__ import VERBS
 from zoo.compare import markdown as comparison_markdown
 from zoo.compare import read_reports
-from zoo.exhibition import contents, exhibits, markdown, with_table, written_contents
 from zoo.faults import markdown as faults_markdown
-from zoo.meanings import meaning
+from zoo.judge.catalogue import meaning
+from zoo.show.gallery import contents, exhibits, markdown, with_table, written_contents
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (ROOT / "pyproject.toml").read_text()

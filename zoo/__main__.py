@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from zoo import __version__
-from zoo.errors import did_you_mean
+from zoo.core.errors import did_you_mean
 
 __all__ = ["VERBS", "main"]
 

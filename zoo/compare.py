@@ -16,16 +16,16 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from zoo.arguments import Parser
-from zoo.contracts import Samples
-from zoo.entry import split_pin
-from zoo.errors import UserError, did_you_mean, exit_on_user_error
-from zoo.files import replacing, write_json
-from zoo.judge import Subject, data_for, features_for, find_subject, judge, task_for
-from zoo.judging import add_judging_options, shown
-from zoo.pictures import grid
-from zoo.places import is_address
-from zoo.runs import is_time_of_run
+from zoo.contract.capabilities import Samples
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, did_you_mean, exit_on_user_error
+from zoo.core.files import replacing, write_json
+from zoo.judge.options import add_judging_options, shown
+from zoo.judge.subject import Subject, data_for, features_for, find_subject, judge, task_for
+from zoo.shelf.card import split_pin
+from zoo.shelf.find import is_address
+from zoo.shelf.run_folder import is_time_of_run
+from zoo.show.pictures import grid
 
 __all__ = [
     "best_of",

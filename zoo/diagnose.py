@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from zoo.arguments import Parser
-from zoo.diagnosis import advise, open_case, page, summary
-from zoo.errors import UserError, exit_on_user_error
-from zoo.evaluation import fitting
-from zoo.files import write_text
-from zoo.judge import data_for, features_for, find_subject, judge, task_for
-from zoo.judging import add_judging_options
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.files import write_text
+from zoo.judge.options import add_judging_options
+from zoo.judge.run import fitting
+from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
+from zoo.show.diagnosis import advise, open_case, page, summary
 
 __all__ = ["main"]
 

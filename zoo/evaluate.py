@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from zoo.arguments import Parser
-from zoo.errors import exit_on_user_error
-from zoo.files import write_json
-from zoo.judge import data_for, features_for, find_subject, judge, task_for
-from zoo.judging import add_judging_options, joined_processes, score_table
+from zoo.core.arguments import Parser
+from zoo.core.errors import exit_on_user_error
+from zoo.core.files import write_json
+from zoo.judge.options import add_judging_options, joined_processes, score_table
+from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
 
 __all__ = ["main"]
 

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zoo.arguments import Parser
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, check_choice, exit_on_user_error
+from zoo.core.files import write_json
+from zoo.core.progress import bar
 from zoo.data import DATASETS
-from zoo.errors import UserError, check_choice, exit_on_user_error
-from zoo.evaluation import Task
-from zoo.evaluation.faults import DRAWS, SEEN, columns, score_faults
-from zoo.files import write_json
-from zoo.judge import PRESETS, features_for
-from zoo.progress import bar
-from zoo.recipe import build
-from zoo.runs import environment
+from zoo.judge.protocols.faults import DRAWS, SEEN, columns, score_faults
+from zoo.judge.score import Task
+from zoo.judge.subject import PRESETS, features_for
+from zoo.recipe.recipe import build
+from zoo.shelf.run_folder import environment
 
 __all__ = ["main", "markdown"]
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import torch
 
-from zoo.callbacks import Stopped
-from zoo.engine import processes
-from zoo.errors import UserError, exit_on_user_error
-from zoo.fitting import Fit
-from zoo.processes import is_first, watch_parent
-from zoo.recipe import check_arguments, find_recipe, read_recipe
-from zoo.usage import USAGE, describe_command, describe_recipe
+from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.processes import is_first, watch_parent
+from zoo.recipe.help import USAGE, describe_command, describe_recipe
+from zoo.recipe.recipe import check_arguments, find_recipe, read_recipe
+from zoo.training.callbacks import Stopped
+from zoo.training.run import Fit
+from zoo.training.trainer import processes
 
 __all__ = ["main", "run"]
 

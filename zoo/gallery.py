@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.arguments import Parser
-from zoo.errors import UserError, exit_on_user_error
-from zoo.exhibition import build_site, exhibits, markdown, save_wall, with_table
-from zoo.files import write_text
-from zoo.progress import bar
-from zoo.shelf import shelf_folder
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.files import write_text
+from zoo.core.progress import bar
+from zoo.shelf.shelf import shelf_folder
+from zoo.show.gallery import build_site, exhibits, markdown, save_wall, with_table
 
 __all__ = ["WALL", "main"]
 

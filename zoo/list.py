@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zoo.arguments import Parser
-from zoo.contracts import capabilities
+from zoo.contract.capabilities import capabilities
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, exit_on_user_error
 from zoo.data import DATASETS
-from zoo.errors import UserError, exit_on_user_error
-from zoo.exhibition import exhibit, exhibits, markdown
 from zoo.models import MODELS
-from zoo.recipe import class_name, read_recipe, recipe_folder
-from zoo.shelf import available
+from zoo.recipe.recipe import class_name, read_recipe, recipe_folder
+from zoo.shelf.shelf import available
+from zoo.show.gallery import exhibit, exhibits, markdown
 
 __all__ = ["main"]
 

@@ -16,20 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.arguments import Parser
-from zoo.entry import CARD, NAME
-from zoo.errors import UserError, exit_on_user_error
-from zoo.files import sha256
-from zoo.hub import check_repository, push, who_pushes
-from zoo.judge import PRESETS, Subject, data_for, features_for, judge, task_for
-from zoo.modelcard import model_card
-from zoo.pictures import save_png
-from zoo.places import writable_shelf
-from zoo.recipe import read_recipe
-from zoo.runs import RunFolder
-from zoo.sheets import draw, unseen
-from zoo.shelf import available, load, read_card, write_entry
-from zoo.trained import load_run, read_checkpoint
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.files import sha256
+from zoo.judge.subject import PRESETS, Subject, data_for, features_for, judge, task_for
+from zoo.recipe.recipe import read_recipe
+from zoo.shelf.card import CARD, NAME
+from zoo.shelf.find import writable_shelf
+from zoo.shelf.hub import check_repository, push, who_pushes
+from zoo.shelf.page import model_card
+from zoo.shelf.run_folder import RunFolder
+from zoo.shelf.run_weights import load_run, read_checkpoint
+from zoo.shelf.shelf import available, load, read_card, write_entry
+from zoo.show.pictures import save_png
+from zoo.show.sheets import draw, unseen
 
 __all__ = ["main", "publish", "send"]
 

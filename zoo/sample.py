@@ -12,13 +12,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.arguments import Parser
-from zoo.contracts import Completes, Interpolates, Samples, Traverses, capabilities, conditions
+from zoo.contract.answering import SEEDS
+from zoo.contract.capabilities import (
+    Completes,
+    Interpolates,
+    Samples,
+    Traverses,
+    capabilities,
+    conditions,
+)
+from zoo.core.arguments import Parser
+from zoo.core.errors import (
+    UserError,
+    check_choice,
+    check_interval,
+    did_you_mean,
+    exit_on_user_error,
+)
 from zoo.data.decode import Unreadable, decode
-from zoo.errors import UserError, check_choice, check_interval, did_you_mean, exit_on_user_error
-from zoo.inference import SEEDS
-from zoo.pictures import grid, save_png
-from zoo.shelf import load_any
+from zoo.shelf.shelf import load_any
+from zoo.show.pictures import grid, save_png
 
 __all__ = ["main"]
 

@@ -16,17 +16,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from zoo import fit
-from zoo.arguments import Parser
-from zoo.callbacks import Stopped
 from zoo.compare import best_of, compare, save_samples
-from zoo.contracts import capabilities
-from zoo.errors import UserError, check_interval, did_you_mean, exit_on_user_error
-from zoo.files import write_json
-from zoo.judge import Subject, data_for, find_subject
-from zoo.judging import shown
+from zoo.contract.capabilities import capabilities
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, check_interval, did_you_mean, exit_on_user_error
+from zoo.core.files import write_json
+from zoo.judge.options import shown
+from zoo.judge.subject import Subject, data_for, find_subject
 from zoo.models import MODELS
-from zoo.recipe import class_name, read_recipe, recipe_folder
-from zoo.runs import RunFolder
+from zoo.recipe.recipe import class_name, read_recipe, recipe_folder
+from zoo.shelf.run_folder import RunFolder
+from zoo.training.callbacks import Stopped
 
 __all__ = ["begun_run", "main", "overview", "stated_seconds", "stations"]
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zoo.arguments import Parser
-from zoo.errors import UserError, exit_on_user_error
-from zoo.judge import PRESETS, data_for, features_for, find_subject, judge, task_for
-from zoo.judging import add_device_option
-from zoo.shelf import available, read_card
+from zoo.core.arguments import Parser
+from zoo.core.errors import UserError, exit_on_user_error
+from zoo.judge.options import add_device_option
+from zoo.judge.subject import PRESETS, data_for, features_for, find_subject, judge, task_for
+from zoo.shelf.shelf import available, read_card
 
 __all__ = ["compare_scores", "main", "verify"]
 

@@ -13,12 +13,12 @@ import lightning as L
 import pytest
 import torch
 
+from zoo.contract.spec import ImageSpec
 from zoo.data.images import MemoryImages
 from zoo.data.module import ImageData
-from zoo.data.spec import ImageSpec
-from zoo.engine import Options, build_trainer, choose, train
-from zoo.logs import MetricsFile
-from zoo.runs import RunFolder
+from zoo.shelf.run_folder import RunFolder
+from zoo.training.loggers import MetricsFile
+from zoo.training.trainer import Options, build_trainer, choose, train
 
 
 class Noise(ImageData):

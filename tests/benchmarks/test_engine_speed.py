@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from zoo.data.spec import Batch, ImageSpec
+from zoo.contract.spec import Batch, ImageSpec
+from zoo.core.precision import automatic_precision, has_fast_bf16
 from zoo.models import InfoGAN
-from zoo.precision import automatic_precision, has_fast_bf16
-from zoo.recipe import build, find_recipe, read_recipe
-from zoo.training import record, update_ema
+from zoo.optim.ema import update_ema
+from zoo.optim.steps import record
+from zoo.recipe.recipe import build, find_recipe, read_recipe
 
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
 BATCH = 128

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.functional.gel import gel_one_sample, kernel_moment_mean, kernel_moments
+from zoo.functional.gel.one_sample import gel_one_sample, kernel_moment_mean, kernel_moments
 
 
 @pytest.mark.parametrize("width", [64, 2048])

@@ -13,9 +13,9 @@ import time
 
 import torch
 
-from zoo.callbacks import SeedEachBatch
 from zoo.fit import main
 from zoo.models import InfoGAN
+from zoo.training.callbacks import SeedEachBatch
 
 RANK = int(os.environ.get("LOCAL_RANK", 0))
 

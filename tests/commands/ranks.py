@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from zoo.fit import _quieten
-from zoo.fitting import Fit
-from zoo.recipe import check_arguments, find_recipe, read_recipe
+from zoo.recipe.recipe import check_arguments, find_recipe, read_recipe
+from zoo.training.run import Fit
 
 LINE = [
     "--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.max_epochs=1",

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import pytest
 import torch
 
-import zoo.runs
+import zoo.shelf.run_folder
 from zoo.__main__ import main as zoo_main
 from zoo.data import ImageSpec
 from zoo.models import MODELS
-from zoo.shelf import write_entry
+from zoo.shelf.shelf import write_entry
 
 MODEL = "model: {class_path: InfoGAN, init_args: {noise_dim: 4, width: 4, features: 8}}\n"
 DATA = "data: {class_path: Digits}\n"
@@ -527,7 +527,7 @@ def test_two_runs_in_one_second_have_folders_of_their_own(place, monkeypatch):
         def now(cls, tz=None):
             return cls(2030, 1, 2, 3, 4, 5)
 
-    monkeypatch.setattr(zoo.runs, "datetime", Frozen)
+    monkeypatch.setattr(zoo.shelf.run_folder, "datetime", Frozen)
     line = place.fill(f"{{here}}/small.yaml {SMALL} --run_root {{runs}} --name twice")
     fit = importlib.import_module("zoo.fit")
     assert fit.main(line) == 0 and fit.main(line) == 0

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from zoo.compare import best_of, comparison_table, labelled_rows, main, short_names
+from zoo.core.errors import UserError
 from zoo.data import ImageSpec
-from zoo.errors import UserError
 from zoo.models import MODELS
-from zoo.shelf import write_entry
+from zoo.shelf.shelf import write_entry
 
 
 @pytest.fixture

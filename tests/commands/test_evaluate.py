@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from zoo.evaluate import main
-from zoo.judge import read_report
-from zoo.judging import score_table, shown
+from zoo.judge.options import score_table, shown
+from zoo.judge.subject import read_report
 
 
 @pytest.fixture(scope="module")

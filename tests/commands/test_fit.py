@@ -9,10 +9,10 @@ import pytest
 import torch
 import yaml
 
-import zoo.precision
-from zoo.callbacks import Checkpoints
+import zoo.core.precision
 from zoo.fit import main
 from zoo.models import InfoGAN
+from zoo.training.callbacks import Checkpoints
 
 BATCHES = 19  # per epoch
 MONITOR = "val/code_error[one-to-one,train->val]"
@@ -192,7 +192,7 @@ def test_checkpoints_come_every_so_many_batches(runs, saved):
 def test_by_default_checkpoints_come_by_the_clock_and_at_the_end(
     runs, saved, monkeypatch, seconds, batches
 ):
-    monkeypatch.setattr("zoo.callbacks.checkpoints.HALF_A_MINUTE", seconds)
+    monkeypatch.setattr("zoo.training.callbacks.checkpoints.HALF_A_MINUTE", seconds)
     assert runs.here("--trainer.max_epochs=2") == 0
     assert saved == batches
 
@@ -295,7 +295,7 @@ def test_a_monitor_that_is_not_logged_is_named(runs, capsys, monitor, epochs):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_precision_is_chosen_shown_and_recorded(runs, capsys, monkeypatch, fast):
-    monkeypatch.setattr(zoo.precision, "has_fast_bf16", lambda device: fast)
+    monkeypatch.setattr(zoo.core.precision, "has_fast_bf16", lambda device: fast)
     arguments = [
         a for a in runs.arguments("--trainer.max_epochs=1") if "trainer.precision" not in a
     ]
@@ -309,7 +309,7 @@ def test_the_precision_is_chosen_shown_and_recorded(runs, capsys, monkeypatch, f
 def test_gradients_of_both_players_are_clipped(runs, monkeypatch):
     """In mixed precision with fused optimisers, which the trainer's own clipping refuses."""
     norms = []
-    from zoo.callbacks import ClipGradients
+    from zoo.training.callbacks import ClipGradients
 
     clip = ClipGradients.on_before_optimizer_step
 

@@ -11,7 +11,7 @@ import torch
 
 from zoo.data import DATASETS
 from zoo.models import MODELS
-from zoo.recipe import class_name, read_recipe
+from zoo.recipe.recipe import class_name, read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = str(Path(__file__).with_name("ranks.py"))

@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from zoo.callbacks import SeedEachBatch
 from zoo.models import MODELS
-from zoo.recipe import class_name, read_recipe
-from zoo.runs import RunFolder
+from zoo.recipe.recipe import class_name, read_recipe
+from zoo.shelf.run_folder import RunFolder
 from zoo.tour import begun_run, main, overview, stated_seconds, stations
+from zoo.training.callbacks import SeedEachBatch
 
 TWO = ["made_digits", "nade_digits"]
 
@@ -115,7 +115,7 @@ def test_a_recipe_that_fails_does_not_end_the_tour(tmp_path, capsys, monkeypatch
 
     def create(root, name):
         if name == "made_digits":
-            from zoo.errors import UserError
+            from zoo.core.errors import UserError
 
             raise UserError("no room.")
         made.append(name)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from zoo.data import DATASETS
-from zoo.judge import Subject, features_for, judge, task_for
+from zoo.judge.subject import Subject, features_for, judge, task_for
 from zoo.models import MODELS
-from zoo.shelf import load, read_card, write_entry
+from zoo.shelf.shelf import load, read_card, write_entry
 from zoo.verify import compare_scores, main
 
 DATA = {"class_path": "Digits", "init_args": {}}

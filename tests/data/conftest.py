@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoo.contract.spec import ImageSpec
 from zoo.data.images import FileImages, MemoryImages
 from zoo.data.module import ImageData
-from zoo.data.spec import ImageSpec
 
 COUNTS = {"train": 50, "test": 11, "val": 7}
 PARTS = {"train": 0, "test": 1, "val": 2}

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from zoo.contract.spec import ImageSpec
 from zoo.data.images import MemoryImages
 from zoo.data.loader import BatchLoader, Order
 from zoo.data.module import ImageData
-from zoo.data.spec import ImageSpec
 
 
 class Grey(ImageData):

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.core.errors import UserError
 from zoo.data import DATASETS
 from zoo.data.captioned import CaptionedFolder
 from zoo.data.captions import text_of
-from zoo.errors import UserError
 
 
 @pytest.fixture

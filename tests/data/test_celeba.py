@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
+from zoo.core.errors import UserError
 from zoo.data import CelebA
-from zoo.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.core.errors import UserError
 from zoo.data import DATASETS, ImageFolder, folder, listing
-from zoo.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 

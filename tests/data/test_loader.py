@@ -6,9 +6,9 @@ import lightning as L
 import pytest
 import torch
 
+from zoo.core.errors import UserError
 from zoo.data.images import FileImages, MappedImages, MemoryImages, subset
 from zoo.data.loader import BatchLoader, Order
-from zoo.errors import UserError
 
 # Python 3.12 and later warn of every fork of a process that has threads, as torch's workers do.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

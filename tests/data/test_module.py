@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError
 from zoo.data import DATASETS
 from zoo.data.changes import fit_to_size
 from zoo.data.images import MemoryImages
 from zoo.data.module import data_root
-from zoo.data.spec import ImageSpec
-from zoo.errors import UserError
 
 
 def rows(pixels, whole):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from zoo.core.errors import UserError
 from zoo.data.loader import Order, mix_seed
-from zoo.errors import UserError
 
 CASES = [(50, 8, 1), (50, 8, 3), (50, 50, 1), (7, 100, 2), (64, 4, 4), (13, 1, 5)]
 

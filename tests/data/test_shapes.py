@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from zoo.core.errors import UserError
 from zoo.data import CaptionedShapes
 from zoo.data.captions import text_of, tokens_of
 from zoo.data.images import MemoryImages, Notes, subset
@@ -20,7 +21,6 @@ from zoo.data.shapes import (
     render,
     scenes,
 )
-from zoo.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.core.errors import UserError
 from zoo.data import DATASETS, DSprites, Sprites
 from zoo.data.sprites import MARGIN, RADIUS, SIZES, draw_sprites
-from zoo.errors import UserError
 
 
 def factors(**chosen):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.core.errors import UserError
 from zoo.data import DATASETS, GaussianGrid, GaussianRing, TwoMoons
-from zoo.errors import UserError
 from zoo.functional.modes import mode_coverage
 
 PLANES = [GaussianGrid, GaussianRing, TwoMoons]

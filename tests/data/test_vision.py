@@ -15,9 +15,9 @@ import scipy.io
 import torch
 from torchvision import datasets
 
+from zoo.core.errors import UserError
 from zoo.data import CIFAR10, DATASETS, KMNIST, MNIST, SVHN, FashionMNIST, download
 from zoo.data.vision import read_idx
-from zoo.errors import UserError
 
 FAMILY = {"MNIST": MNIST, "FashionMNIST": FashionMNIST, "KMNIST": KMNIST}
 COUNTS = {"train": 30, "test": 12}

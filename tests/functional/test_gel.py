@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from zoo.functional.gel import (
+from zoo.functional.gel.one_sample import (
     KERNELS,
     OBJECTIVES,
     class_kernel_moments,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.functional.gel import (
+from zoo.functional.gel.one_sample import (
     class_kernel_moments,
     gel_one_sample,
     gel_per_class,

@@ -6,11 +6,11 @@ import lightning as L
 import pytest
 import torch
 
-from zoo.contracts import capabilities
+from zoo.contract.capabilities import capabilities
+from zoo.core.errors import UserError
 from zoo.data import DATASETS, ImageSpec
-from zoo.errors import UserError
 from zoo.models import MODELS
-from zoo.shelf import load, write_entry
+from zoo.shelf.shelf import load, write_entry
 
 SPECS = [ImageSpec(1, 8, 8, 10), ImageSpec(1, 28, 28, 10), ImageSpec(3, 32, 32, 10)]
 SPECS += [ImageSpec(3, 64, 64, 0)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.errors import UserError
+from zoo.core.errors import UserError
 from zoo.nets.conv import ConvDecoder, ConvEncoder, halvings, init_dcgan
 
 

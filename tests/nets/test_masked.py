@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.errors import UserError
+from zoo.core.errors import UserError
 from zoo.nets.masked import MaskedLinear, MaskedMLP, hidden_degrees
 
 FEATURES = 7

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.errors import UserError
+from zoo.core.errors import UserError
 from zoo.nets.residual import Block, ResidualDecoder, ResidualEncoder
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]

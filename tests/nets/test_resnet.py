@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoo.errors import UserError
+from zoo.core.errors import UserError
 from zoo.nets.resnet import DownBlock, ResNetCritic, ResNetGenerator, UpBlock
 
 SIZES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 32, 64)]

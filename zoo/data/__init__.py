@@ -1,4 +1,4 @@
-"""Floor 1: the data sets, each registered under its short name.
+"""The data sets, each registered under its short name.
 
 Example:
     >>> from zoo.data import DATASETS
@@ -7,13 +7,13 @@ Example:
     (1, 8, 8)
 """
 
+from zoo.contract.spec import Batch, ImageSpec
 from zoo.data.captioned import CaptionedFolder
 from zoo.data.celeba import CelebA
 from zoo.data.digits import Digits
 from zoo.data.folder import ImageFolder
 from zoo.data.module import DATASETS, ImageData
 from zoo.data.shapes import CaptionedShapes
-from zoo.data.spec import Batch, ImageSpec
 from zoo.data.sprites import DSprites, Sprites
 from zoo.data.stacked import StackedMNIST
 from zoo.data.toys import GaussianGrid, GaussianRing, TwoMoons

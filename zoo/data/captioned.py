@@ -10,12 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError, check_interval
 from zoo.data.captions import split_words
 from zoo.data.decode import Unreadable, decode, quiet_pillow
 from zoo.data.images import FileImages, Notes
 from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root
-from zoo.data.spec import ImageSpec
-from zoo.errors import UserError, check_interval
 
 __all__ = ["CaptionedFolder"]
 

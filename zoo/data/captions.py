@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.errors import UserError, did_you_mean
+from zoo.core.errors import UserError, did_you_mean
 
 __all__ = ["split_words", "text_of", "tokens_of"]
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError
 from zoo.data.decode import Unreadable, decode, quiet_pillow
 from zoo.data.download import RemoteFile, damaged, from_drive, missing, unpack
 from zoo.data.images import FileImages
 from zoo.data.module import DATASETS, ImageData, Split
-from zoo.data.spec import ImageSpec
-from zoo.errors import UserError
 
 __all__ = ["CelebA"]
 

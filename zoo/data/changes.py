@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize as resize_pixels
 
+from zoo.core.errors import UserError
 from zoo.data.images import Images, changed
 from zoo.data.loader import mix_seed
-from zoo.errors import UserError
 
 __all__ = ["fit_to_size", "fixed_bits", "resized"]
 

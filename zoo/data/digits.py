@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import torch
 
+from zoo.contract.spec import ImageSpec
 from zoo.data.images import MemoryImages
 from zoo.data.module import DATASETS, SPLIT_SEED, ImageData, Split
-from zoo.data.spec import ImageSpec
 
 __all__ = ["Digits"]
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from torchvision.datasets import utils
 
-from zoo.errors import UserError
+from zoo.core.errors import UserError
 
 __all__ = ["RemoteFile", "damaged", "fetch", "from_drive", "missing", "read_gzip", "unpack"]
 

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError, check_choice
 from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
 from zoo.data.images import FileImages, Images, MemoryImages
 from zoo.data.listing import ImageFile, list_images
 from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root
-from zoo.data.spec import ImageSpec
-from zoo.errors import UserError, check_choice
 
 __all__ = ["ImageFolder"]
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import torch
 
+from zoo.core.errors import UserError
 from zoo.data.decode import SUFFIXES
 from zoo.data.module import SPLIT_SEED
-from zoo.errors import UserError
 
 __all__ = ["ImageFile", "Listing", "list_images"]
 

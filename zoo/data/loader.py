@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from zoo.contract.spec import Batch
+from zoo.core.errors import UserError
 from zoo.data.images import FileImages, Images, unit_range
-from zoo.data.spec import Batch
-from zoo.errors import UserError
 
 __all__ = [
     "BatchLoader",

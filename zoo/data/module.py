@@ -13,12 +13,12 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from zoo.contract.spec import Batch, ImageSpec
+from zoo.core.errors import UserError, check_choice
+from zoo.core.registry import Registry
 from zoo.data.changes import fit_to_size, fixed_bits, resized
 from zoo.data.images import Images, subset, unit_range
 from zoo.data.loader import BatchLoader, Order
-from zoo.data.spec import Batch, ImageSpec
-from zoo.errors import UserError, check_choice
-from zoo.registry import Registry
 
 __all__ = [
     "DATASETS",

@@ -16,12 +16,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError, check_interval
 from zoo.data.captions import split_words, tokens_of
 from zoo.data.images import MemoryImages, Notes
 from zoo.data.loader import mix_seed
 from zoo.data.module import DATASETS, Binarize, ImageData, Split
-from zoo.data.spec import ImageSpec
-from zoo.errors import UserError, check_interval
 
 __all__ = ["CaptionedShapes", "caption", "parse", "render", "scenes"]
 

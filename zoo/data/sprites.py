@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError, check_choice
 from zoo.data.changes import fit_to_size
 from zoo.data.images import Images, MemoryImages, subset
 from zoo.data.loader import mix_seed
 from zoo.data.module import DATASETS, Binarize, ImageData, Split
-from zoo.data.spec import ImageSpec
-from zoo.errors import UserError, check_choice
 
 __all__ = ["FACTORS", "DSprites", "Sprites", "draw_sprites"]
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from zoo.contract.spec import ImageSpec
 from zoo.data.images import FileImages, Images
 from zoo.data.loader import mix_seed
 from zoo.data.module import DATASETS, Binarize, ImageData, Split
-from zoo.data.spec import ImageSpec
 from zoo.data.vision import MNIST
 
 __all__ = ["StackedMNIST"]

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.contract.spec import ImageSpec
 from zoo.data.images import MemoryImages
 from zoo.data.loader import mix_seed
 from zoo.data.module import DATASETS, ImageData, Split
-from zoo.data.spec import ImageSpec
 
 __all__ = ["GaussianGrid", "GaussianRing", "PlaneData", "TwoMoons"]
 

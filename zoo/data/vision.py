@@ -12,11 +12,11 @@ from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError
 from zoo.data.download import RemoteFile, damaged, fetch, missing, read_gzip, unpack
 from zoo.data.images import MemoryImages
 from zoo.data.module import DATASETS, ImageData, Split
-from zoo.data.spec import ImageSpec
-from zoo.errors import UserError
 
 __all__ = ["CIFAR10", "KMNIST", "MNIST", "SVHN", "FashionMNIST", "read_idx"]
 

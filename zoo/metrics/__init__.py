@@ -1,1 +1,1 @@
-"""Floor 2: torchmetrics shells: state and merging; the mathematics is in `zoo.functional`."""
+"""Torchmetrics shells: state and merging; the mathematics is in `zoo.functional`."""

@@ -1,7 +1,7 @@
 """GEL diagnostics accumulated over batches and processes.
 
-Shells around `zoo.functional.gel`: they turn features into moments, hold them in float64 and
-leave the mathematics to the pure functions.  The one-sample metrics keep only the sum and count
+Shells around `zoo.functional.gel.one_sample`: they turn features into moments, hold them in float64
+and leave the mathematics to the pure functions.  The one-sample metrics keep only the sum and count
 of the model's moments, so the number of generated samples is free; test moments are kept one row
 per sample, because each test sample gets a weight.
 
@@ -21,7 +21,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from zoo.functional.gel import (
+from zoo.functional.gel.metrics import mode_mass
+from zoo.functional.gel.moments import class_kernel_moments, kernel_moment_mean, kernel_moments
+from zoo.functional.gel.one_sample import (
     GELResult,
     PerClassGELResult,
     TwoSampleGELResult,
@@ -29,8 +31,6 @@ from zoo.functional.gel import (
     gel_per_class,
     gel_two_sample,
 )
-from zoo.functional.gel_metrics import mode_mass
-from zoo.functional.gel_moments import class_kernel_moments, kernel_moment_mean, kernel_moments
 
 __all__ = ["FeatureMeanGEL", "KernelGEL", "PerClassKernelGEL", "TwoSampleKernelGEL"]
 
@@ -121,7 +121,7 @@ class _OneSampleGEL(_GELMetric):
             self.test_ids.append(ids.detach())
 
     def compute(self) -> GELResult:
-        """Solve; see `zoo.functional.gel.gel_one_sample`.
+        """Solve; see `zoo.functional.gel.one_sample.gel_one_sample`.
 
         Raises:
             ValueError: if either side is empty, or only some batches came with ids.
@@ -205,7 +205,7 @@ class KernelGEL(_OneSampleGEL):
     Args:
         witness: Real samples' features, shape (W, d), in neither the test nor the model set;
             W of at most a tenth of the test samples is advised.
-        kernel: One of `zoo.functional.gel_moments.KERNELS`.
+        kernel: One of `zoo.functional.gel.moments.KERNELS`.
         sigma: Scale of the kernel; rescale features so that mean ‖x‖²/d is about 1.
         objective: "et", "el" or "euclidean".
         num_classes: K; then the result also holds the mass and the share of each test label.
@@ -250,7 +250,7 @@ class TwoSampleKernelGEL(_GELMetric):
 
     Args:
         witness: As for `KernelGEL`, shape (W, d).
-        kernel: One of `zoo.functional.gel_moments.KERNELS`.
+        kernel: One of `zoo.functional.gel.moments.KERNELS`.
         sigma: Scale of the kernel.
         objective: "et", "el" or "euclidean".
         num_classes: K; then both sides need labels and the result holds their masses.
@@ -295,7 +295,7 @@ class TwoSampleKernelGEL(_GELMetric):
             (self.test_labels if real else self.model_labels).append(checked)
 
     def compute(self) -> TwoSampleGELResult:
-        """Solve; see `zoo.functional.gel.gel_two_sample`.
+        """Solve; see `zoo.functional.gel.one_sample.gel_two_sample`.
 
         Raises:
             ValueError: if either side is empty.
@@ -323,7 +323,7 @@ class PerClassKernelGEL(_GELMetric):
         witness: As for `KernelGEL`, shape (W, d).
         witness_labels: Their classes, shape (W,); every class that occurs needs a witness.
         num_classes: K.
-        kernel: One of `zoo.functional.gel_moments.KERNELS`.
+        kernel: One of `zoo.functional.gel.moments.KERNELS`.
         sigma: Scale of the kernel.
         objective: "et", "el" or "euclidean".
         **kwargs: Options of `torchmetrics.Metric`.
@@ -382,7 +382,7 @@ class PerClassKernelGEL(_GELMetric):
             self.model_count += torch.bincount(checked, minlength=len(self.model_count))
 
     def compute(self) -> PerClassGELResult:
-        """Solve; see `zoo.functional.gel.gel_per_class`.
+        """Solve; see `zoo.functional.gel.one_sample.gel_per_class`.
 
         Raises:
             ValueError: if either side is empty.

@@ -1,20 +1,20 @@
-"""Floor 2: the models, one family per file; no model knows another."""
+"""The models, one family per file; no model knows another."""
 
-from zoo.models.attributes import AttributeClassifier
-from zoo.models.beta_vae import BetaVAE
-from zoo.models.classifier import Classifier
-from zoo.models.gan import GAN
-from zoo.models.gmvae import GMVAE
-from zoo.models.infogan import InfoGAN
-from zoo.models.made import MADE
-from zoo.models.nade import NADE
-from zoo.models.nice import NICE
-from zoo.models.pixelcnn import PixelCNN
-from zoo.models.real_nvp import RealNVP
+from zoo.models.adversarial.gan import GAN
+from zoo.models.adversarial.infogan import InfoGAN
+from zoo.models.adversarial.stackgan import StackGAN
+from zoo.models.adversarial.wgan_gp import WGANGP
+from zoo.models.autoregressive.made import MADE
+from zoo.models.autoregressive.nade import NADE
+from zoo.models.autoregressive.pixelcnn import PixelCNN
+from zoo.models.classifiers.attributes import AttributeClassifier
+from zoo.models.classifiers.classifier import Classifier
+from zoo.models.flows.nice import NICE
+from zoo.models.flows.real_nvp import RealNVP
 from zoo.models.registry import MODELS
-from zoo.models.stackgan import StackGAN
-from zoo.models.vae import VAE
-from zoo.models.wgan_gp import WGANGP
+from zoo.models.variational.beta_vae import BetaVAE
+from zoo.models.variational.gmvae import GMVAE
+from zoo.models.variational.vae import VAE
 
 __all__ = [
     "GAN",

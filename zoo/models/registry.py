@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lightning as L
 
-from zoo.registry import Registry
+from zoo.core.registry import Registry
 
 __all__ = ["MODELS"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zoo.errors import UserError
+from zoo.core.errors import UserError
 
 __all__ = ["ConvDecoder", "ConvEncoder", "halvings", "init_dcgan"]
 

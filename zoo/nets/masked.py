@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import UserError
+from zoo.core.errors import UserError
 
 __all__ = ["MaskedLinear", "MaskedMLP", "hidden_degrees"]
 

@@ -1,0 +1,55 @@
+"""Capabilities are found by method, on classes and on objects alike."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from zoo.contract.capabilities import CAPABILITIES, Samples, Traverses, capabilities, conditions
+
+
+class Everything:
+    num_codes = 3
+    ensemble_size = 2
+    words, known_captions = (), torch.zeros(0, 1)
+
+    def sample(self, n, *, seed=None, label=None, caption=None): ...
+    def codes(self): ...
+
+
+for name in CAPABILITIES:
+    if not hasattr(Everything, name):
+        setattr(Everything, name, lambda self, *_: None)
+Everything.probabilities = lambda self, x: None
+
+
+class Coin:
+    encode = None  # a switched-off method is no capability
+
+    def sample(self, n, *, seed=None): ...
+
+
+def test_capabilities_are_listed_in_the_order_of_the_contract():
+    assert capabilities(Everything()) == capabilities(Everything) == tuple(CAPABILITIES)
+    assert capabilities(Coin()) == capabilities(Coin) == ("sample",)
+    assert capabilities(object()) == ()
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_the_protocols_agree_with_the_list(name):
+    protocol: Any = CAPABILITIES[name]
+    assert isinstance(Everything(), protocol)
+    assert isinstance(Coin(), protocol) == (name == "sample")
+    assert hasattr(protocol, name) and getattr(protocol, name).__doc__
+
+
+def test_a_protocol_needs_all_its_methods():
+    class Half:
+        def traverse(self, code): ...
+
+    assert not isinstance(Half(), Traverses) and not isinstance(Half(), Samples)
+
+
+def test_conditions_are_the_keywords_of_sample_but_the_seed():
+    assert conditions(Everything()) == ("label", "caption")
+    assert conditions(Coin()) == ()

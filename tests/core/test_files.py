@@ -1,0 +1,80 @@
+"""Files are whole or not there."""
+
+import errno
+import json
+import os
+import stat
+
+import pytest
+import torch
+
+from zoo.core.errors import UserError
+from zoo.core.files import json_text, replacing, write_json, write_text
+
+
+def test_text_is_written_in_new_folders_with_ordinary_permissions(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    write_text(path, "grüß\n")
+    assert path.read_text(encoding="utf-8") == "grüß\n"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+    assert [p.name for p in path.parent.iterdir()] == ["b.txt"]
+
+
+def test_json_comes_back_and_knows_no_nan(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": [1, 0.1, None]})
+    assert json.loads(path.read_text()) == {"a": [1, 0.1, None]}
+    assert path.read_text() == json_text({"a": [1, 0.1, None]})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": [1, 0.1, None]}
+
+
+def no_space(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, call):
+    path = tmp_path / "x.txt"
+    write_text(path, "old")
+    monkeypatch.setattr(os, call, no_space)
+    with pytest.raises(UserError, match=r"x\.txt: No space left on device\. Nothing was changed"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_torch_hides_what_the_disk_said_and_we_find_it(tmp_path):
+    """On a full disk torch.save raises a RuntimeError about its archive's position."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "x.ckpt"
+    write_text(path, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        with pytest.raises(UserError, match="File too large"):
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                torch.save({"x": torch.zeros(50_000)}, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_a_defect_in_the_writing_is_not_blamed_on_the_disk(tmp_path):
+    with pytest.raises(RuntimeError, match="a defect"), replacing(tmp_path / "x") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("a defect")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_the_name_or_a_file_for_a_folder_is_a_wrong_request(tmp_path):
+    (tmp_path / "folder").mkdir()
+    write_text(tmp_path / "file", "")
+    for path in (tmp_path / "folder", tmp_path / "file" / "x"):
+        with pytest.raises(UserError, match="cannot write"):
+            write_text(path, "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]

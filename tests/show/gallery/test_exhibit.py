@@ -1,0 +1,158 @@
+"""What is shown of a model is what its card and its recipe say."""
+
+import pytest
+
+from zoo.core.errors import UserError
+from zoo.models import MODELS
+from zoo.recipe.recipe import recipe_folder
+from zoo.show.gallery import amount, exhibits, markdown, with_table
+from zoo.show.gallery.prose import about, header, without_header
+from zoo.show.gallery.table import BEGIN, END
+
+ERROR = "code_error[one-to-one,train->test]"  # the figure of recipes/infogan_mnist.yaml
+
+
+@pytest.fixture
+def shown(shelf):
+    return {exhibit.name: exhibit for exhibit in exhibits(shelf)}
+
+
+def test_families_in_order_and_networks_that_make_nothing_last(shown):
+    assert list(shown) == ["cloud", "codes", "eyes"]
+    assert [e.generative for e in shown.values()] == [True, True, False]
+    assert [e.of_points for e in shown.values()] == [True, False, False]
+
+
+def test_the_papers_figure_is_compared_with_the_same_score_and_no_other(shown):
+    found, cloud, eyes = shown["codes"], shown["cloud"], shown["eyes"]
+    assert found.headline["name"] == ERROR and (found.ours, found.theirs) == ("3.62 %", "5 %")
+    assert found.at_least_as_good  # lower is better
+    assert (cloud.ours, cloud.theirs) == ("23 modes", "23.8 modes")
+    assert not cloud.at_least_as_good  # higher is better
+    assert eyes.comparison is None and eyes.ours == "1.94 %" and eyes.theirs == ""
+    assert not eyes.at_least_as_good
+
+
+@pytest.mark.parametrize(
+    ("value", "better", "good"),
+    [(0.05, "lower", True), (0.051, "lower", False), (0.051, "higher", True),
+     (0.049, "higher", False), (0.01, "", False)],
+)  # fmt: skip
+def test_at_least_as_good_follows_the_direction(shelf, codes, score, value, better, good):
+    codes([score(ERROR, value, "share", better)])
+    found = only_codes(shelf)
+    assert found.at_least_as_good == good
+
+
+def only_codes(shelf):
+    return next(e for e in exhibits(shelf) if e.name == "codes")
+
+
+def test_the_mean_over_seeds_is_that_of_the_same_score(shelf, codes, score):
+    runs = [
+        {"seed": i, "scores": {ERROR: value, "nmi": 0.9}} for i, value in enumerate((0.03, 0.06))
+    ]
+    codes([score(ERROR, 0.031, "share")], seeds=runs)
+    assert only_codes(shelf).over_seeds == "mean of 2 seeds 4.5 %"
+    assert "mean of 2 seeds 4.5 %" in markdown(exhibits(shelf)).replace("\xa0", " ")
+    codes([score("fid[x,10k,test]", 3.8)], seeds=runs)  # the runs did not score this
+    assert only_codes(shelf).over_seeds == ""
+    codes([score(ERROR, 0.031, "share")], seeds=runs[:1])
+    assert only_codes(shelf).over_seeds == ""
+
+
+def test_without_the_papers_score_the_paper_is_not_shown(shelf, codes, score):
+    codes([score("fid[x,10k,test]", 3.8), score(ERROR, None, "share")])
+    found = only_codes(shelf)
+    assert found.headline["name"] == "fid[x,10k,test]" and found.theirs == ""
+
+
+@pytest.mark.parametrize("change", ["data", "model", "path", "unknown"])
+def test_a_recipe_of_another_model_or_other_data_is_not_its_recipe(shelf, codes, score, change):
+    name = {"data": "infogan_digits", "model": "vae_mnist", "path": "../recipes/infogan_mnist",
+            "unknown": "nothing"}[change]  # fmt: skip
+    codes([score(ERROR, 0.04, "share")], made_by=name)
+    found = only_codes(shelf)
+    assert found.recipe is None and found.paper is None
+
+
+def test_training_and_sizes_in_short_words(shelf, shown, codes):
+    assert shown["codes"].training == "1,317 s, 1 thread"
+    assert shown["cloud"].parameters == "0 k" and shown["cloud"].size.endswith(" kB")
+    gpu = {"training_seconds": 60.2, "device": "cuda:0", "gpu": "Some GPU", "processes": 4}
+    codes([], training=gpu)
+    found = only_codes(shelf)
+    assert found.training == "60 s, Some GPU, 4 processes" and found.headline is None
+    codes([], training={})
+    found = only_codes(shelf)
+    assert found.training == "unknown" and found.ours == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.05, "share", "5 %"), (0.1, "share", "10 %"), (1000.0, "modes", "1,000 modes"),
+     (24.8, "modes", "24.8 modes"), (86.64, "nats", "86.64 nats"), (0.0, "nats", "0.00 nats"),
+     (0.00525, "nats", "0.00525 nats"), (1.059, "bits/dim", "1.06 bits/dim"),
+     (0.012345, "", "0.0123")],
+)  # fmt: skip
+def test_figures_are_short_and_have_units(value, unit, text):
+    assert amount(value, unit) == text
+
+
+# ------------------------------------------------------------------------- the table
+
+
+def test_the_table_has_a_row_for_each_model(shelf):
+    rows = markdown(exhibits(shelf)).splitlines()
+    assert len(rows) == 2 + 3 and all(row.count(" | ") == 4 for row in rows)
+    (row,) = [row for row in rows if "codes" in row]
+    assert "[`codes`](recipes/infogan_mnist.yaml)" in row
+    assert "[5\N{NO-BREAK SPACE}%](https://arxiv.org/abs/1606.03657)" in row
+    assert f"**3.62\N{NO-BREAK SPACE}%**<br><sub>`{ERROR}`</sub>" in row
+
+
+def test_a_name_can_neither_leave_its_cell_nor_become_markup(evil):
+    (row,) = [row for row in markdown(exhibits(evil)).splitlines() if "evil" in row]
+    # Bars and backticks are what ends cells and code; all the rest of the name stays in code.
+    assert row.replace(r"\|", "").count("|") == 6 and row.count("`") == 4
+    outside = "".join(row.split("`")[::2])
+    assert "<script" not in outside and "](" not in outside
+
+
+def test_only_the_text_between_the_comments_changes():
+    document = f"before\n{BEGIN}\nold\n{END}\nafter\n{END}\n"
+    assert with_table(document, "new", "x") == f"before\n{BEGIN}\nnew\n{END}\nafter\n{END}\n"
+
+
+@pytest.mark.parametrize("document", ["none", f"{BEGIN}\n", f"{END}\n{BEGIN}\n",
+                                      f"{BEGIN}\n{END}\n{BEGIN}\n{END}\n"])  # fmt: skip
+def test_a_document_without_one_place_for_the_table_is_refused(document):
+    with pytest.raises(UserError, match=r"README\.md needs one line"):
+        with_table(document, "new", "README.md")
+
+
+# ------------------------------------------------------------------------- heads of files
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_every_family_says_what_it_is_and_how_it_differs(family):
+    found = about(family)
+    assert len(found.summary) > 20 and found.summary.endswith(".")
+    if "sample" in dir(MODELS[family]):
+        assert "arXiv" in found.references and found.deviations
+    assert not any(":math:" in item or item.startswith("-") for item in found.deviations)
+
+
+@pytest.mark.parametrize("path", sorted(recipe_folder().glob("*.yaml")), ids=lambda p: p.stem)
+def test_nothing_of_a_recipe_is_lost_when_it_is_taken_apart(path):
+    text = path.read_text()
+    said = " ".join(f"{label} {words}" for label, words in header(path) if label != "code")
+    code = [line for label, words in header(path) if label == "code" for line in words.splitlines()]
+    head = text.removesuffix(without_header(path))
+    assert all(line.startswith("#") for line in head.splitlines())
+    for line in head.splitlines():
+        if line.startswith("#  "):
+            assert line[4:] in code
+        else:
+            assert set(line[1:].replace(":", "").split()) <= set(said.replace(":", "").split())
+    assert without_header(path).startswith(("paper:", "model:"))

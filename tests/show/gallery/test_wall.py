@@ -1,0 +1,84 @@
+"""The wall shows every model that makes images, from its own sheet, and says which they were."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoo.core.errors import UserError
+from zoo.show.gallery import contents, exhibits, save_wall, written_contents
+from zoo.show.gallery.wall import COLUMNS, GUTTER, PLATE, TILE, plate
+from zoo.show.pictures import grid, save_png
+
+
+def found(shelf, name):
+    return next(e for e in exhibits(shelf) if e.name == name)
+
+
+def test_a_plate_holds_the_first_samples_in_order(shelf):
+    pixels = np.asarray(plate(found(shelf, "codes")))
+    assert pixels.shape == (PLATE, PLATE, 4)
+    step = (PLATE - TILE) // 3
+    shades = [
+        pixels[TILE // 2 + r * step, TILE // 2 + c * step, 0] for r in range(4) for c in range(4)
+    ]
+    assert shades == [round(i / 63 * 255) for i in range(16)]
+    assert pixels[0, 0, 3] == 0 and pixels[PLATE // 2, PLATE // 2, 3] == 255  # round corners
+
+
+@pytest.mark.parametrize(("side", "channels"), [(8, 1), (32, 3), (64, 3)])
+def test_images_of_all_sizes_become_plates_of_one_size(shelf, side, channels):
+    exhibit = found(shelf, "codes")
+    exhibit.card["spec"] |= {"channels": channels, "height": side, "width": side}
+    images = torch.zeros(64, channels, side, side)
+    images[:, 0] = 1.0
+    save_png(grid(images), exhibit.folder / "samples.png")
+    picture = plate(exhibit)
+    assert picture.size == (PLATE, PLATE)
+    colour = picture.getpixel((PLATE // 8, PLATE // 8))
+    assert colour[0] > 250 and (colour[1] > 250) == (channels == 1)
+
+
+def test_points_are_drawn_where_there_is_no_sheet_and_light_on_dark(shelf):
+    exhibit = found(shelf, "cloud")
+    assert not (exhibit.folder / "samples.png").exists()
+    pixels = np.asarray(plate(exhibit).convert("RGB"))
+    assert pixels.mean() < 64 and pixels.max() > 200
+    assert (pixels == np.asarray(plate(exhibit).convert("RGB"))).all()  # always the same
+
+
+def test_a_damaged_sheet_is_a_sentence(shelf):
+    path = shelf / "codes" / "samples.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="no readable picture"):
+        plate(found(shelf, "codes"))
+    save_png(torch.zeros(3, 50, 50), path)
+    with pytest.raises(UserError, match="50x50 pixels is no sheet of images of 28x28"):
+        plate(found(shelf, "codes"))
+
+
+def test_the_wall_holds_a_plate_for_each_and_says_so(shelf, tmp_path):
+    shown, path = exhibits(shelf), tmp_path / "wall.png"
+    save_wall(shown, path)
+    with Image.open(path) as wall:
+        assert wall.width == 2 * PLATE + GUTTER and wall.height > PLATE
+        left = wall.crop((PLATE + GUTTER, 0, 2 * PLATE + GUTTER, PLATE))
+        assert left.tobytes() == plate(shown[1]).tobytes()
+        label = np.asarray(wall)[PLATE:, :, 3]
+        assert label[:, :PLATE].any() and label[:, PLATE + GUTTER :].any()
+    assert written_contents(path) == contents(shown)
+    assert [line.split()[0] for line in contents(shown).splitlines()] == ["cloud", "codes"]
+
+
+def test_a_full_wall_is_about_1600_pixels_wide(shelf, tmp_path):
+    shown, path = [found(shelf, "codes")] * 13, tmp_path / "wall.png"
+    save_wall(shown, path)
+    with Image.open(path) as wall:  # three rows of 5, 5 and 3: nearly the same length
+        assert wall.width == 5 * PLATE + 4 * GUTTER
+    assert COLUMNS * PLATE + (COLUMNS - 1) * GUTTER == 1600
+
+
+def test_nothing_to_show_is_a_sentence(shelf, tmp_path):
+    with pytest.raises(UserError, match="no model on the shelf makes images"):
+        save_wall([found(shelf, "eyes")], tmp_path / "wall.png")
+    assert written_contents(tmp_path / "none.png") == ""

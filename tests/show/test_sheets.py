@@ -1,0 +1,113 @@
+"""Sheets of a model: which there are, and that what they show of images belongs together."""
+
+import torch
+
+from zoo.contract.spec import ImageSpec
+from zoo.data import DATASETS
+from zoo.show.pictures import tiles
+from zoo.show.sheets import draw, unseen
+
+SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
+
+
+class Inverts:
+    """Reconstructs the negative of an image, and completes images by white."""
+
+    spec = SPEC
+
+    def sample(self, n, *, seed=None):
+        return torch.zeros(n, 1, 28, 28)
+
+    def reconstruct(self, x):
+        return 1 - x
+
+    def complete(self, x, mask, *, seed=None):
+        return x.masked_fill(mask, 1.0)
+
+
+class Flow(Inverts):
+    def log_prob(self, x):
+        return torch.zeros(len(x))
+
+
+def cells(sheet):
+    """Cuts a picture of 8 columns into its images, shape (rows, 8, 28, 28)."""
+    return tiles(sheet, 28, 28)[:, 0, ::2, ::2].unflatten(0, (-1, 8))  # shown at twice the size
+
+
+def test_reconstructions_stand_below_their_images():
+    images = torch.rand(32, 1, 28, 28)
+    found = cells(draw(Inverts(), images)["reconstructions"])
+    torch.testing.assert_close(found[0::2].flatten(0, 1), images[:, 0])
+    torch.testing.assert_close(found[1::2], 1 - found[0::2])
+
+
+def test_completions_keep_the_upper_half_of_unseen_images():
+    images = torch.rand(32, 1, 28, 28)
+    found = cells(draw(Inverts(), images)["completions"])
+    torch.testing.assert_close(found[:, 0], images[:8, 0])
+    torch.testing.assert_close(found[:, :, :14], images[:8, :, :14].expand(-1, 8, -1, -1))
+    assert (found[:, 1, 14:] == 0.5).all() and (found[:, 2:, 14:] == 1).all()
+
+
+class Coded:
+    """Two codes: the first has three values, the second as many as asked for."""
+
+    spec = SPEC
+
+    def codes(self):
+        return ("kind", "tone")
+
+    def traverse(self, code, *, rows=8, steps=10, seed=0):
+        steps = 3 if code == "kind" else steps
+        return torch.linspace(0, 1, steps)[None, :, None, None, None].expand(rows, -1, 1, 28, 28)
+
+
+def test_all_codes_stand_on_one_sheet_row_by_row():
+    sheets = draw(Coded())
+    assert set(sheets) == {"traverse-kind", "traverse-tone", "traversals"}
+    shown = tiles(sheets["traversals"], 28, 28)[:, 0, 0, 0].view(2, 10)
+    torch.testing.assert_close(shown[0, :3], torch.tensor([0, 0.5, 1.0]))
+    assert (shown[0, 3:] == 0.5).all()
+    torch.testing.assert_close(shown[1], torch.linspace(0, 1, 10))
+
+
+def test_what_a_flow_reconstructs_is_not_shown_and_nothing_is_without_images():
+    images = torch.rand(3, 1, 28, 28)
+    assert set(draw(Inverts(), images)) == {"samples", "completions", "reconstructions"}
+    assert set(draw(Flow(), images)) == {"samples", "completions"}
+    assert set(draw(Inverts())) == {"samples"}
+
+
+def test_unseen_images_are_those_of_the_split_and_binarised_as_it_is():
+    data = DATASETS["Digits"](binarize="static")
+    images = unseen(data, "test")
+    pixels = data.images("test").fetch(torch.arange(360))
+    assert images.shape == (32, 1, 8, 8) and set(images.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(images[-1], pixels[31 * 360 // 32] / 255)
+    assert unseen(DATASETS["TwoMoons"](), "test") is None
+    assert unseen(DATASETS["Digits"](val_size=0), "val") is None
+
+
+class Illustrator:
+    """Draws what a caption's first word says, as a shade; sketches are half as bright."""
+
+    spec, words = SPEC, ("dark", "bright")
+
+    def __init__(self, captions):
+        self.known_captions = torch.tensor(captions)
+
+    def illustrate(self, captions, *, seed=None, stage=2):
+        return (captions[:, 0] / 4 * stage)[:, None, None, None].expand(-1, 1, 28, 28)
+
+
+def test_images_and_their_sketches_stand_below_their_caption():
+    found = draw(Illustrator([[2, 1], [1, 0], [2, 1], [0, 0]]))["captions"]  # one is there twice
+    rows = found.split(found.shape[1] // 2, dim=1)
+    shown = [cells(row[:, 16:]).mean(dim=(2, 3))[0] for row in rows]
+    for shades, first in zip(shown, (0.25, 0.5), strict=True):
+        torch.testing.assert_close(shades, torch.tensor([first, 2 * first] * 4))
+
+
+def test_a_model_that_knows_no_caption_yet_shows_none():
+    assert draw(Illustrator([[0, 0]])) == {}

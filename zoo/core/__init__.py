@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, registries, files, processes; no models, no data."""

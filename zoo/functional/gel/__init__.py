@@ -1,0 +1,1 @@
+"""Generalised empirical likelihood: how a sample must be reweighted to meet moments of data."""

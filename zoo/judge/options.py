@@ -1,0 +1,84 @@
+"""What the judging commands share: their options, and how scores are laid out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from rich.markup import escape
+from rich.table import Table
+
+from zoo.judge.subject import PRESETS
+
+__all__ = ["add_device_option", "add_judging_options", "joined_processes", "score_table", "shown"]
+
+
+def add_judging_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that all judging commands share."""
+    parser.add_argument("--data", help="another data set than the model's own")
+    parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
+    parser.add_argument(
+        "--features",
+        help="another feature network of the shelf, or inception-legacy or inception-clean",
+    )
+    parser.add_argument(
+        "--protocol", default="quick", choices=sorted(PRESETS),
+        help="quick: 2,000 images, a minute; full: 10,000, as published (default quick)",
+    )  # fmt: skip
+    add_device_option(parser)
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that says where the networks work."""
+    parser.add_argument(
+        "--device", default="auto", help="cpu, cuda, ...; default: a GPU where there is one"
+    )
+
+
+@contextmanager
+def joined_processes() -> Iterator[bool]:
+    """Joins the processes that torchrun has started, if it has; yields whether this is the first.
+
+    Scores are then computed by all of them together; the first one alone prints and writes.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) < 2:
+        yield True
+        return
+    cuda = torch.cuda.is_available()
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    try:
+        yield torch.distributed.get_rank() == 0
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def shown(score: dict[str, Any]) -> str:
+    """Writes a score's value, or why there is none.
+
+    Example:
+        >>> shown({"value": 0.5}), shown({"value": None, "details": {"status": "infeasible"}})
+        ('0.5000', 'infeasible')
+    """
+    value = score["value"]
+    if value is None or not math.isfinite(value):
+        return score.get("details", {}).get("status", "none")
+    return f"{value:.4f}"
+
+
+def score_table(title: str, scores: Sequence[dict[str, Any]]) -> Table:
+    """Lays scores out as a table."""
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for column, justify in (("score", "left"), ("value", "right"), ("unit", "left")):
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for score in scores:
+        arrow = {"lower": "lower is better", "higher": "higher is better"}.get(score["better"], "")
+        unit = ", ".join(part for part in (score["unit"], arrow) if part)
+        table.add_row(escape(score["name"]), shown(score), unit)
+    return table

@@ -1,0 +1,1 @@
+"""How each figure is computed: one file for each family of scores."""

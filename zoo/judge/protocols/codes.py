@@ -1,0 +1,56 @@
+"""Scores of inferred classes: those of feature networks, and the codes of unsupervised models."""
+
+from __future__ import annotations
+
+from torchmetrics.classification import MulticlassAccuracy
+
+from zoo.contract.capabilities import Classifies, HasFeatures
+from zoo.judge.score import Score, Task, seed_batch
+from zoo.metrics.clustering import ClusterAgreement, CodeError
+
+__all__ = ["fits_classifier", "fits_codes", "score_classifier", "score_codes"]
+
+
+def fits_classifier(task: Task) -> bool:
+    """Feature networks that learned from labels."""
+    return isinstance(task.model, HasFeatures) and task.data.spec.classes > 1
+
+
+def score_classifier(task: Task) -> list[Score]:
+    """Error of a supervised classifier."""
+    accuracy = MulticlassAccuracy(task.data.spec.classes, average="micro")
+    for _, batch in task.batches(task.split, "classes"):
+        accuracy.update(task.model.probabilities(batch.image).cpu(), batch.label)
+    return [Score(f"error[{task.scope}]", 1 - float(accuracy.compute()), "share", "lower")]
+
+
+def fits_codes(task: Task) -> bool:
+    """Models that infer a class without labels, on data that has labels."""
+    return isinstance(task.model, Classifies) and task.data.spec.classes > 1
+
+
+def score_codes(task: Task) -> list[Score]:
+    """Error of the inferred code after the best matching learned on training data.
+
+    One-to-one matching where there are no more codes than classes, majority vote otherwise; the
+    name says which, since the latter flatters models with many codes.
+    """
+    model, classes = task.model, task.data.spec.classes
+    matching = "one-to-one" if model.num_codes <= classes else f"majority-of-{model.num_codes}"
+    error = CodeError(model.num_codes, classes, matching.split("-of-")[0])  # type: ignore[arg-type]
+    agreement = ClusterAgreement(model.num_codes, classes)
+    # The matching sees as many training images as there are, or five per scored one.
+    for part, role, limit in (("train", "train", 5 * task.limit), (task.split, "test", task.limit)):
+        for number, batch in task.batches(part, f"codes of {part} images", limit=limit):  # type: ignore[arg-type]
+            seed_batch(number)
+            codes, labels = model.classify(batch.image).cpu(), batch.label
+            error.update(codes, labels, split=role)  # type: ignore[arg-type]
+            if role == "test":
+                agreement.update(codes, labels)
+    agree = agreement.compute()
+    name = f"code_error[{matching},train->{task.scope}]"
+    return [
+        Score(name, float(error.compute()), "share", "lower"),
+        Score(f"nmi[codes,{task.scope}]", float(agree["nmi"]), "", "higher"),
+        Score(f"ari[codes,{task.scope}]", float(agree["ari"]), "", "higher"),
+    ]

@@ -1,0 +1,174 @@
+"""Likelihoods: nats per example and bits per dimension, every Jacobian accounted for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from zoo.contract.capabilities import HasEnsemble, HasLogProb, capabilities
+from zoo.data import Batch
+from zoo.judge.score import Score, Task, seed_batch, short
+
+__all__ = ["bits_per_dim", "fits_elbo", "fits_ensemble", "fits_log_prob", "importance_bound",
+           "score_elbo", "score_ensemble", "score_log_prob"]  # fmt: skip
+
+CHUNK = 50  # importance samples that pass a decoder at once, for each of a batch's images
+
+
+def bits_per_dim(
+    nats: Tensor, dimensions: int, bins: int = 256, measure: str = "counting"
+) -> Tensor:
+    r"""Converts a log-likelihood to bits per dimension of 8-bit images.
+
+    .. math:: \mathrm{bpd} = \frac{-\log p / D + \log s}{\log 2}
+
+    with s = 1 for a probability of the 256 grey levels (counting measure) and s = 256 for a
+    density of pixels scaled to [0, 1], one unit of which holds 256 levels (Lebesgue measure). A
+    density of uniformly dequantised pixels bounds the probability from below (Theis et al. 2016,
+    arXiv:1511.01844), so the result is a bound from above.
+
+    Args:
+        nats: log p(x) per example, any shape.
+        dimensions: Numbers per image.
+        bins: Grey levels.
+        measure: ``"counting"`` or ``"lebesgue"``.
+
+    Raises:
+        ValueError: if the measure is unknown.
+
+    Example:
+        >>> bits_per_dim(torch.tensor(0.0), 784, measure="lebesgue")  # uniform on [0, 1]
+        tensor(8.)
+    """
+    if measure not in ("counting", "lebesgue"):
+        raise ValueError(f"measure must be 'counting' or 'lebesgue', got {measure!r}.")
+    shift = math.log(bins) if measure == "lebesgue" else 0.0
+    return (-nats / dimensions + shift) / math.log(2)
+
+
+def importance_bound(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: int) -> Tensor:
+    r"""Bounds log p(x) with K importance samples, a chunk at a time.
+
+    .. math:: \log \frac1K \sum_k w_k = \log \frac1K \sum_j n_j \exp(L_{n_j})
+
+    where L_n is the model's own bound with n samples: chunks join exactly.
+
+    Args:
+        elbo: ``model.elbo``, taking images and a number of samples.
+        x: Images, shape (B, C, H, W).
+        samples: K.
+
+    Returns:
+        Nats, shape (B,), float64.
+
+    Reference: Burda et al. 2016, arXiv:1509.00519, Eq. 8.
+    """
+    total = torch.full((len(x),), -math.inf, dtype=torch.float64)
+    done = 0
+    while done < samples:
+        count = min(CHUNK, samples - done)
+        chunk = elbo(x, count).detach().double().cpu() + math.log(count)
+        total = torch.logaddexp(total, chunk)
+        done += count
+    return total - math.log(samples)
+
+
+def _protocol(task: Task) -> str:
+    """Names what a pixel is to the model: a bit, or which values."""
+    spec, levels = task.data.spec, getattr(task.model, "levels", 256)
+    if task.data.binarize != "none":
+        return task.data.binarize
+    if levels != 256:
+        return f"rounded-to-{levels}"  # the model's own way to look at pixels
+    if getattr(task.model, "expects_bits", False):
+        return "expected-bits"
+    return "points" if spec.points else "grey" if spec.channels == 1 else "colour"
+
+
+def fits_log_prob(task: Task) -> bool:
+    """Models with an exact likelihood."""
+    return isinstance(task.model, HasLogProb)
+
+
+def score_log_prob(task: Task) -> list[Score]:
+    """Log-likelihood of the split; bits per dimension where there are 8-bit pixels.
+
+    A probability is given as ``nll`` in nats. A density is not to be mistaken for one: it is given
+    as ``log_density``, of pixels dequantised uniformly and scaled to [0, 1] (the protocol of Dinh
+    et al. 2014, arXiv:1410.8516, Table 1), or of points of the plane in [0, 1]^2.
+    """
+    mean = MeanMetric().to(torch.float64)
+    for number, batch in task.batches(task.split, "log-likelihood"):
+        seed_batch(number)  # uniform dequantisation draws noise
+        mean.update(task.model.log_prob(batch.image).detach().double().cpu())
+    nats, scope = float(mean.compute()), f"{short(task.count)},{task.split}"
+    points, pixels = task.data.spec.points, task.data.binarize == "none"
+    measure = getattr(task.model, "measure", "lebesgue")
+    if measure == "counting" or not pixels:
+        scores = [Score(f"nll[{_protocol(task)},{scope}]", -nats, "nats", "lower")]
+    else:
+        what = "points" if points else "unit-range,uniform-dequant"
+        scores = [Score(f"log_density[{what},{scope}]", nats, "nats", "higher")]
+    if pixels and not points:
+        counted = {"grey": "exact", "colour": "exact"}.get(_protocol(task), _protocol(task))
+        how = "uniform-dequant" if measure == "lebesgue" else counted
+        bits = bits_per_dim(torch.tensor(nats), task.data.spec.size, measure=measure)
+        scores.append(Score(f"bpd[{how},{scope}]", float(bits), "bits/dim", "lower"))
+    return scores
+
+
+def fits_ensemble(task: Task) -> bool:
+    """Models that hold several ones, whose average is better; on test images, since it is long."""
+    several = isinstance(task.model, HasEnsemble) and task.model.ensemble_size > 1
+    return several and task.split == "test"
+
+
+def score_ensemble(task: Task) -> list[Score]:
+    """Log-likelihood of the split under the average, such as that over orders of the pixels."""
+    mean = MeanMetric().to(torch.float64)
+    for number, batch in task.batches(task.split, "log-likelihood of the average"):
+        seed_batch(number)
+        mean.update(task.model.ensemble_log_prob(batch.image).detach().double().cpu())
+    how = f"{_protocol(task)},ensemble{task.model.ensemble_size}"
+    name = f"nll[{how},{short(task.count)},{task.split}]"
+    return [Score(name, -float(mean.compute()), "nats", "lower")]
+
+
+def fits_elbo(task: Task) -> bool:
+    """Models with a bound on the likelihood."""
+    return "elbo" in capabilities(task.model)
+
+
+def _bounds(task: Task, number: int, batch: Batch, samples: int) -> list[float]:
+    """Computes a batch's mean bounds, with one sample and, unless that is all, with many."""
+    seed_batch(number)
+    means = [task.model.elbo(batch.image, 1).double().mean().item()]
+    if samples > 1:
+        means.append(importance_bound(task.model.elbo, batch.image, samples).mean().item())
+    return means
+
+
+def score_elbo(task: Task) -> list[Score]:
+    """The bound with one sample, and with many importance samples.
+
+    Where grey values stand for expected bits, the bound is one on a cross-entropy. It is given for
+    comparison only, and importance samples, which lead to a likelihood, are not drawn.
+    """
+    one, many = MeanMetric().to(torch.float64), MeanMetric().to(torch.float64)
+    how = _protocol(task)
+    samples = 1 if how == "expected-bits" else task.importance_samples
+    for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
+        means = task.notes.recall(f"elbo {number}", partial(_bounds, task, number, batch, samples))
+        for mean, bound in zip((one, many), means, strict=False):
+            mean.update(bound, weight=len(batch.image))
+    tag = f"{short(task.count)},{task.split}"
+    scores = [Score(f"elbo[{how},{tag}]", float(one.compute()), "nats", "higher")]
+    if samples > 1:
+        name = f"nll[{how},is{samples},{tag}]"
+        scores.append(Score(name, -float(many.compute()), "nats", "lower"))
+    return scores

@@ -1,0 +1,269 @@
+"""The judge at work on the shelf: finds model, data and feature network, and writes the report."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo.core.errors import UserError, check_choice
+from zoo.core.files import PACKAGE, sha256
+from zoo.core.memory import keep_freed_memory
+from zoo.core.progress import bar
+from zoo.data import DATASETS, ImageData
+from zoo.data.module import Split
+from zoo.judge.inception import INCEPTION, inception
+from zoo.judge.notes import Notes
+from zoo.judge.protocols.modes import StacksDigits
+from zoo.judge.run import evaluate, fitting
+from zoo.judge.score import Features, Progress, Task, no_progress
+from zoo.recipe.recipe import arguments_of, build, class_name, read_recipe
+from zoo.shelf.card import digest, load_entry, open_entry
+from zoo.shelf.find import find
+from zoo.shelf.run_folder import RunFolder, environment
+from zoo.shelf.run_weights import load_run
+from zoo.shelf.shelf import available, load, read_card
+from zoo.shelf.web import cache_folder
+
+__all__ = ["PRESETS", "Subject", "features_for", "find_subject", "judge", "task_for"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much a judgement looks at.
+
+    Args:
+        limit: Images and samples.
+        importance_samples: Samples of importance-weighted bounds.
+    """
+
+    limit: int
+    importance_samples: int
+
+
+PRESETS = {"quick": Preset(2_000, 100), "full": Preset(10_000, 5_000)}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be judged, with what is known of its making.
+
+    Args:
+        name: Name on the shelf, address, or the run's folder.
+        model: The model.
+        data: The recipe's section on data.
+        weights_sha256: Hash of the file that the weights came from.
+        run: The run's folder, or None for a published model.
+        folder: Where its files are.
+    """
+
+    name: str
+    model: Any
+    data: Any
+    weights_sha256: str
+    run: RunFolder | None
+    folder: Path
+
+
+def find_subject(name_or_run: str) -> Subject:
+    """Loads a published model by its name or address, or a run by its folder.
+
+    Raises:
+        UserError: if there is neither, or a card does not say what data the model learnt from.
+    """
+    path = Path(name_or_run)
+    if (path / "recipe.yaml").is_file():
+        run = RunFolder(path)
+        recipe = read_recipe(run.recipe)
+        digest = sha256(run.last) if run.last.is_file() else ""
+        return Subject(str(path), load_run(path), recipe["data"], digest, run, path)
+    if path.is_dir() and name_or_run not in available():
+        raise UserError(f"{path} is no run: it has no recipe.yaml.")
+    entry = open_entry(find(name_or_run))
+    name, recipe = entry.place.label, entry.card.get("recipe")
+    if not isinstance(recipe, dict) or "data" not in recipe:
+        raise UserError(f"the card of {name} does not say what data the model learnt from.")
+    model, digest = load_entry(entry), entry.card["weights"]["sha256"]
+    return Subject(name, model, recipe["data"], digest, None, entry.place.folder)
+
+
+def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:
+    """Builds the data set that a subject is judged on: its own, or another by name.
+
+    Raises:
+        UserError: if there is no such data set, or its images have another shape than the model.
+    """
+    if name is None:
+        section = subject.data
+    else:
+        check_choice("data set", name, DATASETS)
+        section = {"class_path": name, "init_args": {}}
+    if root is not None:
+        own = section if isinstance(section, dict) else {"class_path": section}
+        if "root" in arguments_of(
+            DATASETS[class_name("data", own)]
+        ):  # sets that are drawn have none
+            section = {**own, "init_args": {**(own.get("init_args") or {}), "root": root}}
+    data = build("data", section)
+    if data.spec.shape != subject.model.spec.shape:
+        raise UserError(
+            f"{subject.name} makes images of shape {subject.model.spec.shape}, "
+            f"{type(data).__name__} has {data.spec.shape}."
+        )
+    return data
+
+
+def features_for(data: ImageData, name: str | None = None) -> Features | None:
+    """Loads the feature network of a data set, ``features_<data set>`` on the shelf.
+
+    Of a data set whose channels are images of another one, it is the other one's.
+
+    Args:
+        data: The data set.
+        name: Another feature network of the shelf, or ``inception-legacy`` or
+            ``inception-clean``, named after how images are resized.
+
+    Returns:
+        The network, or None where the shelf has none for this data set.
+
+    Raises:
+        UserError: if the named network is not there or is no feature network.
+    """
+    kind = data.channel_data if isinstance(data, StacksDigits) else type(data).__name__
+    if name in INCEPTION:
+        return inception(name.removeprefix("inception-"))  # type: ignore[union-attr, arg-type]
+    wanted = name or f"features_{kind.lower()}"
+    if name is None and wanted not in available():
+        return None
+    network = load(wanted).requires_grad_(False)
+    if not hasattr(network, "features"):
+        raise UserError(f"{wanted} is no feature network; try features_mnist.")
+    digest = read_card(wanted)[0]["weights"]["sha256"]
+    return Features(wanted.removeprefix("features_") + "-features", network, digest)
+
+
+def task_for(
+    subject: Subject,
+    data: ImageData,
+    features: Features | None,
+    preset: str,
+    *,
+    split: Split = "test",
+    progress: Progress = bar,
+    device: str = "auto",
+) -> Task:
+    """Puts together what is to be scored, and moves the networks to where they are to work.
+
+    Args:
+        subject: The model.
+        data: The data.
+        features: The feature network.
+        preset: Name of the preset.
+        split: Reference split.
+        progress: Shows progress.
+        device: ``auto`` for a GPU where there is one, or a name that torch knows.
+
+    Raises:
+        UserError: if the preset is unknown or there is no such device.
+    """
+    check_choice("protocol", preset, PRESETS)
+    chosen, place = PRESETS[preset], device_for(device)
+    subject.model.to(place)
+    if features is not None:
+        features.network.to(place)
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if together else 0
+    world = torch.distributed.get_world_size() if together else 1
+    return Task(
+        subject.model, data, split, chosen.limit, features, progress if rank == 0 else no_progress,
+        chosen.importance_samples, rank, world,
+    )  # fmt: skip
+
+
+def device_for(name: str) -> torch.device:
+    """Chooses a device: of several processes on a machine, each gets its own GPU.
+
+    Raises:
+        UserError: if there is no such device.
+    """
+    number = int(os.environ.get("LOCAL_RANK", 0))
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{number % max(1, torch.cuda.device_count())}"
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError):  # the latter where torch was built without the device
+        raise UserError(f"--device {name}: there is no such device here; try cpu.") from None
+
+
+def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
+    """Scores a subject and returns a report of plain values.
+
+    The report holds everything that changes a figure: hashes of data, weights and feature
+    network, counts, seeds and versions. If the same was asked for before and ended half-way, long
+    work goes on from there.
+
+    Raises:
+        UserError: if no protocol fits.
+    """
+    if not fitting(task):
+        raise UserError(
+            f"no protocol fits {subject.name} on {type(task.data).__name__}: scores of samples "
+            "need a feature network of that data set on the shelf (see python -m zoo.list), or "
+            "--features inception-legacy for natural images."
+        )
+    keep_freed_memory()
+    report = {
+        "model": type(subject.model).__name__,
+        "weights_sha256": subject.weights_sha256,
+        "data": {
+            "name": type(task.data).__name__,
+            "binarize": task.data.binarize,
+            "sha256": {split: task.data.fingerprint(split) for split in ("train", task.split)},
+        },
+        "features": {"name": task.features.name, "sha256": task.features.sha256}
+        if task.features
+        else None,
+        "preset": preset,
+        "split": task.split,
+        "limit": task.limit,
+        "seed": 0,
+        "environment": {k: v for k, v in environment().items() if k != "command"},
+    }
+    notes = _notes(report, task)
+    scores, seconds = evaluate(replace(task, notes=notes))
+    notes.forget()
+    return {**report, "scores": [score.as_dict() for score in scores], "seconds": seconds}
+
+
+def _notes(report: dict[str, Any], task: Task) -> Notes:
+    """Returns the notes of this very question in the user's cache; none where there are no hashes.
+
+    The zoo's own code is part of the question: a figure is never made by two versions of it.
+    Processes that judge together keep a file each.
+    """
+    if report["weights_sha256"] is None:
+        return Notes()
+    code = digest(b"".join(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))))
+    how = (code, task.importance_samples, str(task.model.device), task.rank, task.world)
+    asked = json.dumps([report, *how], sort_keys=True)
+    return Notes(cache_folder() / "judgements" / f"{digest(asked.encode())}.json")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Reads a report that `judge` made.
+
+    Raises:
+        UserError: if the file is no report.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        report["scores"][0]["name"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        raise UserError(f"{path} is no readable report of an evaluation.") from None
+    return report

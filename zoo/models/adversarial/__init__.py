@@ -1,0 +1,1 @@
+"""Models that learn from a game: GAN, InfoGAN, WGAN-GP, StackGAN."""

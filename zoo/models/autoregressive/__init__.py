@@ -1,0 +1,1 @@
+"""Models that draw one pixel after the other: NADE, MADE, PixelCNN."""

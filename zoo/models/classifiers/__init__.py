@@ -1,0 +1,1 @@
+"""Networks that read images: their features and answers serve the judge."""

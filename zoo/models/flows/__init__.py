@@ -1,0 +1,1 @@
+"""Invertible networks with exact densities: NICE, Real NVP."""

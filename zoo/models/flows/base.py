@@ -1,0 +1,94 @@
+"""What invertible networks answer alike, and how their moving average follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from zoo.contract.answering import answering, in_chunks
+from zoo.contract.spec import ImageSpec
+from zoo.core.errors import check_counts, check_interval
+from zoo.functional.density import dequantise
+from zoo.functional.paths import arc
+from zoo.optim.ema import update_ema
+
+__all__ = ["Flow"]
+
+
+class Flow(L.LightningModule):
+    """An invertible network and the law of its latents.
+
+    A model has `encode`, `decode`, `_log_density` and `_latents`, and says in `averaged` what its
+    network is called, whose moving average, called ``<averaged>_ema``, answers.
+    """
+
+    spec: ImageSpec
+    averaged: str
+
+    @property
+    def _average(self) -> Any:
+        return getattr(self, f"{self.averaged}_ema").module
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Computes the exact log-density of images k / 255, (B, C, H, W), dequantised by new noise.
+
+        Nats per example, shape (B,); Lebesgue measure on pixels in [0, 1], see `dequantise`. Points
+        of the plane are taken as they are.
+        """
+        with answering(self):
+            y = self._dequantised(x).to(self.device)
+            return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Maps images (B, C, H, W), from the middles of grey levels, to latents (B, C H W)."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents (B, C H W) to images (B, C, H, W), cut to [0, 1]; undoes `encode`."""
+        raise NotImplementedError
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Passes images through their latents and back; nothing is lost but rounding."""
+        return self.decode(self.encode(x))
+
+    def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
+        """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
+
+        Latents are multiplied by the temperature: below 1 they are likelier, at 0 they are 0, the
+        mode of a normal or logistic law.
+        """
+        check_interval("n", n, "[0, inf)")
+        check_interval("--temperature", temperature, "[0, inf)")
+        return self.decode(self._latents(n, seed, temperature))
+
+    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Walks from one sample to another, on an arc that keeps the latents' variance.
+
+        Images in [0, 1], shape (rows, steps, C, H, W).
+        """
+        check_counts(rows=rows, steps=steps)
+        z = self._latents(2 * rows, seed)
+        walk = arc(z[:rows], z[rows:], steps)
+        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Makes the step, then moves the average: before any checkpoint is written."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        update_ema(getattr(self, f"{self.averaged}_ema"), getattr(self, self.averaged))
+
+    def _log_density(self, network: nn.Module, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns log p(y) and the log-determinant of the flow, each of shape (B,)."""
+        raise NotImplementedError
+
+    def _latents(self, n: int, seed: int | None, temperature: float = 1.0) -> Tensor:
+        """Draws latents, shape (n, C H W)."""
+        raise NotImplementedError
+
+    def _dequantised(self, x: Tensor) -> Tensor:
+        # Drawn on the CPU, so that a seed means the same noise on every device.
+        return x if self.spec.points else dequantise(x, torch.rand(x.shape).to(x))

@@ -1,0 +1,1 @@
+"""Models with inferred latents and a bound on the likelihood: VAE, beta-VAE, GMM-VAE."""

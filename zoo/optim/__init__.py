@@ -1,0 +1,1 @@
+"""One optimiser step, rates that change, moving averages."""

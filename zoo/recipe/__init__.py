@@ -1,0 +1,1 @@
+"""Recipes: how they are read, checked, explained and built."""

@@ -1,0 +1,262 @@
+"""One published model, wherever it lies: a card, weights, and what both must stand up to.
+
+A card is JSON and says which model it is, with which arguments, and what hash its weights have.
+Weights are safetensors. So loading never unpickles, and never runs code from a file. A `Place`
+knows where the two files lie (a folder, a web server, a hub) and which hash the card must have;
+the checks are the same for all places and live here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import safetensors.torch as safetensors
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from zoo.core.errors import UserError
+from zoo.core.files import is_plain_name, is_sha256
+from zoo.data import ImageSpec
+from zoo.models import MODELS
+from zoo.recipe.recipe import build
+
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "LARGEST_CARD",
+    "NAME",
+    "Entry",
+    "Place",
+    "build_model",
+    "check_fit",
+    "digest",
+    "load_entry",
+    "open_entry",
+    "split_pin",
+]
+
+FORMAT = 1
+CARD = "card.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,99}")
+LARGEST_CARD = 4 * 2**20  # bytes; a card is a page of text, not a place to hide data
+LARGEST_WEIGHTS = 2**30  # bytes; a hundred times the shelf's largest, and still fits into memory
+
+
+class Place(Protocol):
+    """Where the files of one published model lie."""
+
+    @property
+    def label(self) -> str:
+        """What messages call the model."""
+        ...
+
+    @property
+    def hashes(self) -> Sequence[str]:
+        """SHA-256 that the card may have; empty where the place itself is trusted."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are on this machine."""
+        ...
+
+    def read(self, file: str, hashes: Sequence[str], limit: int) -> bytes:
+        """Returns the content of a file.
+
+        Args:
+            file: A name without a path.
+            hashes: What the content should have; places that keep copies need it to know whether
+                a copy is sound. Whether the returned content has it is for the caller to check.
+            limit: Bytes; larger files are refused or returned empty.
+
+        Raises:
+            UserError: if there is no such file, or it cannot be had.
+        """
+        ...
+
+    def wrong_hash(self, file: str) -> str:
+        """Says which hash is not whose, and what may be done about it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published model whose card has been checked.
+
+    Args:
+        place: Where its files lie.
+        card: The card.
+        sha256: The card's hash.
+    """
+
+    place: Place
+    card: dict[str, Any]
+    sha256: str
+
+
+def digest(content: bytes) -> str:
+    """Returns the SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def split_pin(address: str) -> tuple[str, str | None]:
+    """Splits the hash off an address.
+
+    Raises:
+        UserError: if what follows ``#`` is no hash.
+
+    Example:
+        >>> split_pin("hf://owner/name")
+        ('hf://owner/name', None)
+    """
+    rest, mark, text = address.partition("#")
+    key, _, pin = text.lower().partition("=")
+    if mark and (key != "sha256" or not is_sha256(pin)):
+        raise UserError(
+            f"what follows # in {rest}#... must be sha256= and the 64 hexadecimal digits of the "
+            "card's hash."
+        )
+    return rest, pin or None
+
+
+# ---------------------------------------------------------------- the card
+
+
+def open_entry(place: Place) -> Entry:
+    """Reads and checks a card.
+
+    Raises:
+        UserError: if it cannot be read, is damaged or was changed, or is no card of this zoo.
+    """
+    content = place.read(CARD, place.hashes, LARGEST_CARD)
+    found = digest(content)
+    if place.hashes and found not in place.hashes:
+        raise UserError(
+            f"the card of {place.label} is damaged or was changed: {place.wrong_hash(CARD)}"
+        )
+    return Entry(place, _parse(content, place.label), found)
+
+
+def _parse(content: bytes, label: str) -> dict[str, Any]:
+    try:
+        card = json.loads(content)
+        found = card["format"]
+        if found == FORMAT:
+            parts = {"model": str, "arguments": dict, "spec": dict, "weights": dict}
+            weights = {"file": str, "sha256": str, "bytes": int}
+            sound = all(isinstance(card[key], kind) for key, kind in parts.items())
+            if not sound or not all(isinstance(card["weights"][k], t) for k, t in weights.items()):
+                raise TypeError("a part of the card is of another kind than it should be")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"the card of {label} is no readable card.") from None
+    if found != FORMAT:
+        raise UserError(
+            f"the card of {label} has format {found!r}; this zoo reads format {FORMAT}."
+        )
+    _check_weights(card["weights"], label)
+    return card
+
+
+def _check_weights(weights: dict[str, Any], label: str) -> None:
+    """Refuses what a card says of its weights, before a name or a hash of it becomes a path."""
+    file, size = weights["file"], weights["bytes"]
+    if not is_plain_name(file) or not file.endswith(".safetensors"):
+        outside = Path(file).name != file or file in ("", ".", "..")
+        what = "weights outside its folder" if outside else "weights that are no safetensors file"
+        raise UserError(f"the card of {label} names {what}; refused.")
+    if not is_sha256(weights["sha256"]):
+        raise UserError(f"the card of {label} names a hash that is none; refused.")
+    if not 0 <= size <= LARGEST_WEIGHTS:
+        raise UserError(
+            f"the card of {label} names weights of {size:,} bytes; more than "
+            f"{LARGEST_WEIGHTS:,} are refused."
+        )
+
+
+# ---------------------------------------------------------------- the weights
+
+
+def load_entry(entry: Entry) -> Any:
+    """Builds the model of a card and fills in its weights.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        UserError: if the weights cannot be had, are damaged, were changed or do not fit.
+    """
+    label, card = entry.place.label, entry.card
+    file, size = card["weights"]["file"], card["weights"]["bytes"]
+    model = _model_of(card)  # before the weights, which may have to be fetched
+    expected = card["weights"]["sha256"]
+    content = entry.place.read(file, [expected], size)  # once: what is hashed is what is loaded
+    if digest(content) != expected:
+        raise UserError(
+            f"the weights of {label} are damaged or were changed: {entry.place.wrong_hash(file)}"
+        )
+    try:
+        state = safetensors.load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the weights of {label} are no readable safetensors file: {error}."
+        ) from None
+    unpublished = tuple(getattr(model, "not_published", ()))
+    wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(unpublished)}
+    check_fit(state, wanted, f"the weights of {label}")
+    model.load_state_dict(state, strict=False)
+    return model.eval()
+
+
+def _model_of(card: dict[str, Any]) -> nn.Module:
+    try:
+        section = {"class_path": card["model"], "init_args": card["arguments"]}
+        if card["model"] not in MODELS:
+            raise UserError(f"unknown model {card['model']!r}")
+        return build_model(section, ImageSpec(**card["spec"]))
+    except (TypeError, KeyError, UserError) as error:
+        reason = str(error).rstrip(".")
+        raise UserError(
+            f"the card of {card.get('name')} does not fit this zoo: {reason}."
+        ) from None
+
+
+def build_model(section: Any, spec: ImageSpec) -> Any:
+    """Builds a model whose random start is about to be overwritten; spares the user's stream.
+
+    Its convolutions answer faster, on CPUs too, where channels lie last, as in training.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return build("model", section, spec=spec).to(memory_format=torch.channels_last)
+
+
+def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
+    """Refuses weights of another architecture: every name and shape must be right.
+
+    Args:
+        state: Tensors from a file.
+        wanted: Tensors of the model that they are for.
+        what: What the message calls them.
+
+    Raises:
+        UserError: naming the first difference.
+    """
+    missing, foreign = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    if missing or foreign:
+        example = f"{missing[0]} is missing" if missing else f"{foreign[0]} is unknown"
+        raise UserError(
+            f"{what} are of another architecture: {len(missing)} tensors are missing and "
+            f"{len(foreign)} are unknown, for example {example}."
+        )
+    for key, tensor in state.items():
+        if tensor.shape != wanted[key].shape:
+            raise UserError(
+                f"{what} are of another architecture: {key} has shape {tuple(tensor.shape)}, "
+                f"the model wants {tuple(wanted[key].shape)}."
+            )

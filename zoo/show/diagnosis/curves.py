@@ -1,0 +1,82 @@
+"""Curves of a run's figures, as drawings inside the page that follow its colours."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo.show.markup import text
+
+__all__ = ["Curve", "curve_svg", "read_curves"]
+
+Curve = list[tuple[int, float]]
+
+WIDTH, HEIGHT, PAD = 320, 130, 8
+POINTS = 400  # more are thinned out: a drawing has no more columns
+MARKED = 40  # curves of at most so many points show each of them
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Reads a run's ``metrics.csv``.
+
+    Returns:
+        Pairs of step and figure by name; nothing if there is no readable file.
+    """
+    curves: dict[str, Curve] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                step = int(row.pop("step"))
+                row.pop("epoch", None)
+                for name, value in row.items():
+                    if value and math.isfinite(float(value)):
+                        curves.setdefault(name, []).append((step, float(value)))
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error):
+        return {}
+    return dict(sorted(curves.items()))
+
+
+def curve_svg(name: str, curve: Curve) -> str:
+    """Draws one curve with its range, as a figure with words for those who do not see it.
+
+    Args:
+        name: Name of the figure.
+        curve: At least one pair of step and value.
+    """
+    curve = _thinned(curve)
+    low, high = min(v for _, v in curve), max(v for _, v in curve)
+    first, last = curve[0], curve[-1]
+    points = _points(curve, low, high)
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in points)
+    alt = (
+        f"{name}: {first[1]:.4g} at step {first[0]}, {last[1]:.4g} at step {last[0]}, "
+        f"between {low:.4g} and {high:.4g}"
+    )
+    return (
+        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(alt)}">'
+        f'<polyline points="{line}"/>{dots if len(curve) <= MARKED else ""}</svg>'
+        f"<figcaption>{text(name)}<br>from {first[1]:.4g} to {last[1]:.4g}; lowest {low:.4g}, "
+        f"highest {high:.4g}; steps {first[0]:,} to {last[0]:,}</figcaption></figure>"
+    )
+
+
+def _points(curve: Curve, low: float, high: float) -> list[tuple[float, float]]:
+    start, end = curve[0][0], curve[-1][0]
+    wide, tall = max(end - start, 1), (high - low) or 1.0
+    return [
+        (
+            PAD + (step - start) / wide * (WIDTH - 2 * PAD),
+            HEIGHT - PAD - (value - low) / tall * (HEIGHT - 2 * PAD) if high > low else HEIGHT / 2,
+        )
+        for step, value in curve
+    ]
+
+
+def _thinned(curve: Sequence[tuple[int, float]]) -> Curve:
+    """Keeps every n-th point and the last one."""
+    every = -(-len(curve) // POINTS)
+    kept = list(curve[::every])
+    return kept if kept[-1] == curve[-1] else [*kept, curve[-1]]

@@ -1,0 +1,227 @@
+"""What is shown of a published model, read from its card and its recipe; nothing is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from zoo.contract.capabilities import capabilities
+from zoo.core.errors import UserError
+from zoo.models import MODELS
+from zoo.recipe.paper import Paper, read_paper
+from zoo.recipe.recipe import class_name, read_recipe, recipe_folder
+from zoo.shelf.card import NAME
+from zoo.shelf.shelf import available, read_card
+
+__all__ = ["Exhibit", "amount", "exhibit", "exhibits"]
+
+# The score that stands for a model which has no paper's figure, the first of these that it has.
+HEADLINES = ("error", "code_error", "captions_shown", "mig", "nll", "bpd", "log_density", "elbo",
+             "modes", "fid")  # fmt: skip
+NATURAL = {"nats": 2, "bits/dim": 2, "modes": 1, "classes": 1}  # decimals
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A published model.
+
+    Args:
+        name: Its name on the shelf.
+        card: Its card, checked by `zoo.shelf.shelf.read_card`.
+        folder: Its folder on the shelf.
+        recipe: The zoo's recipe that it was trained by; None if there is none of that name, or
+            that one describes another model or other data.
+        paper: The figure that this recipe is measured against, if it has one.
+    """
+
+    name: str
+    card: dict[str, Any]
+    folder: Path
+    recipe: Path | None
+    paper: Paper | None
+
+    @property
+    def family(self) -> str:
+        """The model's class."""
+        return self.card["model"]
+
+    @property
+    def generative(self) -> bool:
+        """Whether the model makes images; a feature network does not."""
+        return "sample" in capabilities(MODELS[self.family])
+
+    @property
+    def of_points(self) -> bool:
+        """Whether its images are points of the plane."""
+        spec = self.card["spec"]
+        return (spec["channels"], spec["height"], spec["width"]) == (2, 1, 1)
+
+    @property
+    def data(self) -> str:
+        """The data set; for a folder of images, the folder's name."""
+        section = self.card.get("recipe", {}).get("data")
+        if section is None:
+            return UNKNOWN
+        arguments = section.get("init_args") or {} if isinstance(section, dict) else {}
+        name = class_name("data", section)
+        return f"{name} {Path(str(arguments['path'])).name}" if "path" in arguments else name
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """All scores of the card."""
+        return self.card.get("scores") or []
+
+    @property
+    def headline(self) -> dict[str, Any] | None:
+        """The score that stands for the model: the paper's figure, else the first that there is."""
+        known = [score for score in self.scores if score["value"] is not None]
+        if self.paper is not None:
+            for score in known:
+                if score["name"] == self.paper.figure:
+                    return score
+        for wanted in HEADLINES:
+            for score in known:
+                if score["name"].partition("[")[0] == wanted:
+                    return score
+        return known[0] if known else None
+
+    @property
+    def comparison(self) -> Paper | None:
+        """The paper's figure, if the headline is the same score."""
+        headline, paper = self.headline, self.paper
+        return paper if paper and headline and headline["name"] == paper.figure else None
+
+    @property
+    def at_least_as_good(self) -> bool:
+        """Whether the model has a paper to compare with, and does not fall short of it."""
+        headline, paper = self.headline, self.comparison
+        if headline is None or paper is None or headline.get("better") not in ("lower", "higher"):
+            return False
+        gain = headline["value"] - paper.value
+        return gain >= 0 if headline["better"] == "higher" else gain <= 0
+
+    @property
+    def ours(self) -> str:
+        """The headline's value in its unit; empty if there is none."""
+        score = self.headline
+        return "" if score is None else amount(score["value"], score.get("unit", ""))
+
+    @property
+    def over_seeds(self) -> str:
+        """The headline's mean over seeds, as the runs themselves scored it; empty with one run."""
+        score, runs = self.headline, self.card.get("seeds") or []
+        if score is None or len(runs) < 2:
+            return ""
+        values = [run["scores"].get(score["name"]) for run in runs]
+        if None in values:
+            return ""
+        return f"mean of {len(values)} seeds {amount(mean(values), score.get('unit', ''))}"
+
+    @property
+    def theirs(self) -> str:
+        """The paper's value in the same unit; empty if there is none."""
+        paper, score = self.comparison, self.headline
+        return "" if paper is None or score is None else amount(paper.value, score.get("unit", ""))
+
+    @property
+    def training(self) -> str:
+        """How long the training took, and on what."""
+        ran_on = self.card.get("training") or {}
+        seconds = ran_on.get("training_seconds")
+        if seconds is None:
+            return UNKNOWN
+        processes, threads = ran_on.get("processes") or 1, ran_on.get("threads") or 1
+        if ran_on.get("device", "cpu").startswith("cpu"):
+            what = _count(threads, "thread")
+        else:
+            what = str(ran_on.get("gpu") or ran_on["device"])
+        several = f", {processes} processes" if processes > 1 else ""
+        return f"{seconds:,.0f} s, {what}{several}"
+
+    @property
+    def parameters(self) -> str:
+        """How many numbers the published weights hold, rounded."""
+        count = self.card["weights"].get("numbers")
+        if count is None:
+            return UNKNOWN
+        return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
+
+    @property
+    def size(self) -> str:
+        """Size of the weights."""
+        count = self.card["weights"].get("bytes")
+        if count is None:
+            return UNKNOWN
+        return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def amount(value: float, unit: str) -> str:
+    """Writes a figure short enough for a table, with its unit; shares as per cent.
+
+    Example:
+        >>> amount(0.1769, "share"), amount(2106.474, "nats"), amount(3.80605, "")
+        ('17.69 %', '2,106.47 nats', '3.81')
+        >>> amount(0.0052534, "nats")
+        '0.00525 nats'
+    """
+    if unit == "share":
+        return f"{_trimmed(f'{100 * value:.2f}')} %"
+    if unit in ("modes", "classes"):
+        return f"{_trimmed(f'{value:,.1f}')} {unit}"
+    if unit in NATURAL and not 0 < abs(value) < 0.1:
+        return f"{value:,.{NATURAL[unit]}f} {unit}"
+    return f"{value:.3g} {unit}".rstrip()
+
+
+def _trimmed(number: str) -> str:
+    return number.rstrip("0").rstrip(".") if "." in number else number
+
+
+def exhibits(shelf: Path | None = None) -> list[Exhibit]:
+    """Reads the whole shelf: by family, those that make images first.
+
+    Args:
+        shelf: Another shelf than `zoo.shelf.shelf.shelf_folder()`.
+
+    Raises:
+        UserError: if a card is damaged, or not of this zoo.
+    """
+    found = [exhibit(name, shelf) for name in available(shelf)]
+    order = list(MODELS)
+    return sorted(found, key=lambda e: (not e.generative, order.index(e.family), e.name))
+
+
+def exhibit(name: str, shelf: Path | None = None) -> Exhibit:
+    """Reads what is shown of one model of the shelf; see `exhibits`."""
+    card, folder = read_card(name, shelf=shelf)
+    if card["model"] not in MODELS:
+        raise UserError(f"the card of {name} names a model {card['model']!r} that the zoo lacks.")
+    path = _recipe_of(card)
+    section = read_recipe(path).get("paper") if path else None
+    paper = read_paper(section, f"recipe {path}") if section else None
+    return Exhibit(name, card, folder, path, paper)
+
+
+def _recipe_of(card: dict[str, Any]) -> Path | None:
+    """Finds the recipe, unless one of that name describes another model or other data."""
+    name, used = card.get("recipe_name"), card.get("recipe") or {}
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return None
+    path = recipe_folder() / f"{name}.yaml"
+    if not path.is_file():
+        return None
+    recipe = read_recipe(path)
+    try:
+        same = class_name("model", recipe["model"]) == card["model"] and (
+            class_name("data", recipe["data"]) == class_name("data", used.get("data"))
+        )
+    except UserError:
+        return None
+    return path if same else None

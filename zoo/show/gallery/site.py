@@ -1,0 +1,146 @@
+"""The gallery: a static site of one index and a page for every published model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from zoo.core.errors import UserError
+from zoo.core.files import replacing_folder
+from zoo.show.gallery.exhibit import Exhibit
+from zoo.show.gallery.pages import GENERATOR, Picture, capital, linked, page
+from zoo.show.gallery.prose import about
+from zoo.show.gallery.style import INDEX
+from zoo.show.gallery.wall import PLATE, plate
+from zoo.show.markup import document, text
+
+__all__ = ["build_site", "check_target"]
+
+OURS = {"index.html", "models", "pictures"}
+FIRST = ("samples", "completions", "reconstructions")  # pictures, before traversals
+
+
+def build_site(
+    shown: Sequence[Exhibit],
+    out: Path,
+    progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, _: items,
+) -> None:
+    """Writes the site into a folder, whole or not at all.
+
+    Args:
+        shown: From `zoo.show.gallery.exhibits`.
+        out: The folder; an older gallery in it is replaced.
+        progress: Shows progress.
+
+    Raises:
+        UserError: if the folder holds anything else, or cannot be written.
+    """
+    check_target(out)
+    with replacing_folder(out) as draft:
+        (draft / "models").mkdir()
+        for exhibit in progress(shown, "building the gallery"):
+            folder = draft / "pictures" / exhibit.name
+            folder.mkdir(parents=True)
+            if exhibit.generative:
+                plate(exhibit).save(folder / "plate.png", optimize=True)
+            markup = page(exhibit, _pictures(exhibit, folder))
+            (draft / "models" / f"{exhibit.name}.html").write_text(markup, encoding="utf-8")
+        (draft / "index.html").write_text(_index(shown), encoding="utf-8")
+
+
+def check_target(out: Path) -> None:
+    """Refuses a folder that holds anything but an older gallery.
+
+    Raises:
+        UserError: naming what is there.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder.")
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if not there:
+        return
+    index = out / "index.html"
+    ours = index.is_file() and GENERATOR.strip() in index.read_text("utf-8", "replace")[:1000]
+    foreign = sorted(there - OURS) if ours else sorted(there)
+    if foreign:
+        raise UserError(
+            f"--out {out} holds {foreign[0]!r}, which is not of a gallery; name another folder."
+        )
+
+
+def _pictures(exhibit: Exhibit, folder: Path) -> dict[str, Picture]:
+    """Copies a model's pictures; those that it drew first come first."""
+    paths = sorted(
+        exhibit.folder.glob("*.png"),
+        key=lambda p: (FIRST.index(p.stem) if p.stem in FIRST else len(FIRST), _natural(p.stem)),
+    )
+    found = {}
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                size = picture.size
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+            raise UserError(f"{path} is no readable picture.") from None
+        shutil.copyfile(path, folder / path.name)
+        found[path.stem] = (f"../pictures/{exhibit.name}/{path.name}", *size)
+    return found
+
+
+def _natural(name: str) -> tuple[str, int]:
+    """Sorts z2 before z12."""
+    digits = len(name) - len(name.rstrip("0123456789"))
+    return (name[: len(name) - digits], int(name[len(name) - digits :] or 0))
+
+
+# ---------------------------------------------------------------- the index
+
+
+def _index(shown: Sequence[Exhibit]) -> str:
+    made = [exhibit for exhibit in shown if exhibit.generative]
+    families = [_family(name, list(group)) for name, group in groupby(shown, lambda e: e.family)]
+    kinds = len({exhibit.family for exhibit in made})
+    lead = (
+        f"{len(made)} generative models of {kinds} {'family' if kinds == 1 else 'families'}, "
+        "trained and scored under one contract. Every figure names its protocol and can be "
+        "computed again; green ones are at least as good as the paper's."
+    )
+    names = dict.fromkeys(exhibit.family for exhibit in shown)
+    links = "".join(f'<a href="#{text(name)}">{text(name)}</a>' for name in names)
+    body = (
+        f'<header>\n<h1>The zoo</h1>\n<p class="lead">{lead}</p>\n<nav>{links}</nav>\n</header>\n'
+    )
+    return document("The zoo", body + "\n".join(families), INDEX, GENERATOR)
+
+
+def _family(name: str, group: Sequence[Exhibit]) -> str:
+    cards = "\n".join(map(_card, group))
+    return (
+        f'<section class="family" id="{text(name)}">\n<div><h2>{text(name)}</h2>'
+        f'<p class="soft">{linked(capital(about(name).summary))}</p></div>\n'
+        f'<div class="cards">\n{cards}\n</div>\n</section>'
+    )
+
+
+def _card(e: Exhibit) -> str:
+    picture = figure = ""
+    if e.generative:
+        picture = (
+            f'<img src="pictures/{text(e.name)}/plate.png" width="{PLATE}" height="{PLATE}" '
+            f'loading="lazy" alt="Samples of {text(e.name)}">'
+        )
+    if e.headline is not None:
+        met = ' class="met"' if e.at_least_as_good else ""
+        paper = f'<span class="paper soft">paper {text(e.theirs)}</span>' if e.theirs else ""
+        figure = (
+            f'<span class="figure"><b{met}>{text(e.ours)}</b>{paper}</span>'
+            f'<code class="soft">{text(e.headline["name"])}</code>'
+        )
+    return (
+        f'<a class="card" href="models/{text(e.name)}.html">{picture}'
+        f'<h3>{text(e.name)}</h3><span class="soft">{text(e.data)}</span>{figure}</a>'
+    )

@@ -1,0 +1,88 @@
+"""The table of models as Markdown, and its place in a document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from zoo.core.errors import UserError
+from zoo.show.gallery.exhibit import Exhibit
+
+__all__ = ["BEGIN", "END", "markdown", "with_table"]
+
+BEGIN = "<!-- python -m zoo.list --markdown -->"
+END = "<!-- end of table -->"
+ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+HEAD = ("model, family, data", "paper", "ours, protocol", "training", "weights")
+ACTIVE = re.compile(r"([\\`*\[\]|])")  # characters that Markdown would act on
+BAR = r"\|"  # which the table takes for a bar, and no border
+BESIDE = "\N{NO-BREAK SPACE}"
+
+
+def markdown(shown: Sequence[Exhibit]) -> str:
+    """Writes a row for each model, without a line's end at the end.
+
+    Args:
+        shown: From `zoo.show.gallery.exhibits`.
+    """
+    rows = [HEAD, ["---", *["---:"] * 4]]
+    rows += [_row(exhibit) for exhibit in shown]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(exhibit: Exhibit) -> list[str]:
+    name = _code(exhibit.name)
+    if exhibit.recipe is not None:
+        name = f"[{name}](recipes/{exhibit.recipe.name})"
+    theirs = _plain(exhibit.theirs)
+    paper = exhibit.comparison
+    if paper is not None and (found := ARXIV.search(paper.source)):
+        theirs = f"[{theirs}](https://arxiv.org/abs/{found[1]})"
+    ours = _plain(exhibit.ours)
+    if exhibit.at_least_as_good:
+        ours = f"**{ours}**"
+    if exhibit.headline is not None:
+        ours += _below(_code(exhibit.headline["name"]))
+        ours += _below(_plain(exhibit.over_seeds))
+    took, _, where = exhibit.training.partition(", ")
+    return [
+        name + _below(f"{_plain(exhibit.family)}, {_plain(exhibit.data)}"),
+        theirs,
+        ours,
+        _plain(took) + _below(_plain(where)),
+        _plain(exhibit.parameters) + _below(_plain(exhibit.size)),
+    ]
+
+
+def _below(markup: str) -> str:
+    return f"<br><sub>{markup}</sub>" if markup else ""
+
+
+def _plain(text: str) -> str:
+    """Takes from a text what Markdown or HTML would act on; a unit stays beside its number."""
+    words = ACTIVE.sub(r"\\\1", escape(" ".join(text.split()), quote=False))
+    return re.sub(r"(?<=\d) (?=[a-zA-Z%])", BESIDE, words)
+
+
+def _code(text: str) -> str:
+    """Sets a name as code, which only a backtick could end, and only a bar could cut."""
+    return f"`{' '.join(text.split()).replace('`', '').replace('|', BAR)}`"
+
+
+def with_table(document: str, table: str, where: str) -> str:
+    """Returns a document with the table between its two comments.
+
+    Args:
+        document: The text.
+        table: From `markdown`.
+        where: What messages call the document.
+
+    Raises:
+        UserError: if the comments are not there, or the first is there twice.
+    """
+    before, begin, rest = document.partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest:
+        raise UserError(f"{where} needs one line {BEGIN!r} and after it one {END!r}.")
+    return f"{before}{begin}{table}\n{end}{after}"

@@ -1,0 +1,153 @@
+"""Grids of images, and clouds of points, written as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zoo.core.errors import UserError
+from zoo.core.files import replacing
+
+__all__ = ["SMALLEST_SIDE", "grid", "lettered", "save_png", "scatter", "tiles"]
+
+SMALLEST_SIDE = 56  # smaller images are enlarged by whole factors, so that a person can see them
+LINE = 16  # pixels of a line of text
+PLANE_SIDE = 512  # pixels of a picture of the unit square
+INK = torch.tensor([0.10, 0.25, 0.55])  # colour of points
+DOT = torch.tensor([[0.3, 0.7, 0.3], [0.7, 1.0, 0.7], [0.3, 0.7, 0.3]])  # darkness of one point
+
+
+def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
+    """Lays images out in rows on a grey ground; points of the plane become one `scatter`.
+
+    Args:
+        images: Images in [0, 1], shape (N, C, H, W), or (R, S, C, H, W) for R rows of S.
+        columns: Images per row; default a square for N images, S for rows of S.
+        gap: Pixels between images.
+
+    Returns:
+        One colour image in [0, 1], shape (3, H', W').
+
+    Raises:
+        UserError: if there are no images.
+
+    Example:
+        >>> grid(torch.zeros(4, 1, 28, 28)).shape
+        torch.Size([3, 118, 118])
+    """
+    if images.ndim == 5:
+        columns = columns or images.shape[1]
+        images = images.flatten(0, 1)
+    if len(images) == 0:
+        raise UserError("there are no images to show: ask for at least one.")
+    if images.shape[1:] == (2, 1, 1):
+        return scatter(images.flatten(1))
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    images = images.detach().float().cpu().clamp(0, 1)
+    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+    zoom = _zoom(images.shape[-1])
+    images = images.repeat_interleave(zoom, dim=-2).repeat_interleave(zoom, dim=-1)
+    missing = -len(images) % columns
+    ground = torch.full((1, *images.shape[1:]), 0.5)
+    images = torch.cat([images, ground.expand(missing, -1, -1, -1)])
+    images = torch.nn.functional.pad(images, (0, gap, 0, gap), value=0.5)
+    sheet = rearrange(images, "(r s) c h w -> c (r h) (s w)", s=columns)
+    return torch.nn.functional.pad(sheet, (gap, 0, gap, 0), value=0.5)
+
+
+def lettered(rows: Tensor, texts: Sequence[str]) -> Tensor:
+    """Lays rows of images out as `grid` does, each below a line of text.
+
+    Args:
+        rows: Images in [0, 1], shape (R, S, C, H, W).
+        texts: A text for each row; what is wider than the row is cut.
+
+    Returns:
+        One colour image in [0, 1], shape (3, H', W').
+
+    Example:
+        >>> lettered(torch.zeros(2, 4, 1, 28, 28), ["a seven", "a one"]).shape
+        torch.Size([3, 152, 234])
+    """
+    parts = []
+    for row, words in zip(rows, texts, strict=True):
+        sheet = grid(row, columns=len(row))
+        line = Image.new("RGB", (sheet.shape[2], LINE), "white")
+        place, font = (4, LINE // 2), ImageFont.load_default(LINE - 4)
+        ImageDraw.Draw(line).text(place, words, "black", font, anchor="lm")
+        pixels = torch.from_numpy(np.array(line))
+        parts += [rearrange(pixels, "h w c -> c h w").float() / 255, sheet]
+    return torch.cat(parts, dim=1)
+
+
+def _zoom(width: int) -> int:
+    return max(1, round(SMALLEST_SIDE / width))
+
+
+def tiles(sheet: Tensor, height: int, width: int, gap: int = 2) -> Tensor:
+    """Cuts a sheet of `grid` into its images again, enlarged as they are there.
+
+    Args:
+        sheet: One colour image, shape (3, H', W').
+        height: Height of the images that it was made of.
+        width: Their width.
+        gap: Pixels between them.
+
+    Returns:
+        Shape (N, 3, H, W) in the order of the sheet, with empty places at its end, if it has any.
+
+    Raises:
+        UserError: if such images cannot make such a sheet.
+
+    Example:
+        >>> tiles(grid(torch.zeros(4, 1, 28, 28)), 28, 28).shape
+        torch.Size([4, 3, 56, 56])
+    """
+    tall, wide = height * _zoom(width) + gap, width * _zoom(width) + gap
+    inside = sheet[:, gap:, gap:]
+    if 0 in inside.shape or inside.shape[1] % tall or inside.shape[2] % wide:
+        raise UserError(
+            f"a picture of {sheet.shape[2]}x{sheet.shape[1]} pixels is no sheet of images of "
+            f"{width}x{height}."
+        )
+    cut = rearrange(inside, "c (r h) (s w) -> (r s) c h w", h=tall, w=wide)
+    return cut[:, :, : tall - gap, : wide - gap]
+
+
+def scatter(points: Tensor, side: int = PLANE_SIDE) -> Tensor:
+    """Draws points of the unit square as dots that darken where they overlap.
+
+    Args:
+        points: Shape (N, 2): x to the right and y upwards, both in [0, 1]. Points outside, or not
+            finite, are not drawn.
+        side: Pixels of the picture's sides.
+
+    Returns:
+        One colour image in [0, 1], shape (3, side, side), on white.
+
+    Example:
+        >>> scatter(torch.tensor([[0.0, 1.0]]), side=8)[0, :2, :2].lt(1).tolist()
+        [[True, True], [True, True]]
+    """
+    points = points.detach().float().cpu()
+    points = points[((points >= 0) & (points <= 1)).all(dim=1)]
+    column, row = (points * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])).mul(side).long(
+    ).clamp(max=side - 1).unbind(dim=1)  # fmt: skip
+    counts = torch.bincount(row * side + column, minlength=side * side).view(1, 1, side, side)
+    darkness = torch.nn.functional.conv2d(counts.float(), DOT[None, None], padding=1)[0]
+    # A lone point shows, and of a thousand in one place some shape is left.
+    share = 1 - torch.exp(-darkness)
+    return 1 - share * (1 - INK[:, None, None])
+
+
+def save_png(image: Tensor, path: Path) -> None:
+    """Writes one image in [0, 1], shape (3, H, W), as PNG, whole or not at all."""
+    pixels = (image * 255).round().to(torch.uint8)
+    with replacing(path) as temporary:
+        Image.fromarray(rearrange(pixels, "c h w -> h w c").numpy()).save(temporary, format="PNG")

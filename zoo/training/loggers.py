@@ -1,0 +1,290 @@
+"""Where a run's numbers go: always to ``metrics.csv``, and to Weights & Biases unless told not to.
+
+In both, the step is the number of batches that the run had seen; where gradients of several
+batches are gathered, that of their groups.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import netrc
+import os
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+import torch
+from lightning.pytorch.loggers import Logger
+from torch import Tensor
+
+from zoo.core.errors import UserError
+from zoo.core.files import write_text
+
+__all__ = ["MetricsFile", "Tracker", "WandbMode", "log_step", "logged_in", "start_tracker"]
+
+WandbMode = Literal["auto", "online", "offline", "off"]
+
+FLUSH_SECONDS = 10.0  # the file is never older than this, or than the last epoch
+
+
+def log_step(trainer: Any) -> int:
+    """Returns the step under which the trainer will log at this moment; its first one is 0."""
+    in_batch = trainer._logger_connector._first_loop_iter is not None
+    return trainer.fit_loop.epoch_loop._batches_that_stepped - (0 if in_batch else 1)
+
+
+class MetricsFile(Logger):
+    """``metrics.csv``: one row per step that has something to say, whole at every moment.
+
+    Args:
+        path: The file; a new one replaces an older one.
+        keep: When continuing a run, the step of its checkpoint, from `log_step`: rows up to
+            there stay, later ones will be written again.
+
+    Raises:
+        UserError: if rows are to be kept and the file cannot be read.
+    """
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        super().__init__()
+        self.path = path
+        self._rows: dict[int, dict[str, Any]] = {}
+        if keep is not None and path.is_file():
+            self._rows = {step: row for step, row in _read_rows(path).items() if step <= keep + 1}
+        self._dirty = True
+        self.flush()
+
+    @property
+    def name(self) -> str:
+        """The format."""
+        return "csv"
+
+    @property
+    def version(self) -> None:
+        """None: there is one file per run."""
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        """Nothing: the recipe lies beside the file."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Takes down figures; those of one step share a row.
+
+        Args:
+            metrics: Figures by name.
+            step: The trainer's count, see `log_step`.
+        """
+        batches = 0 if step is None else int(step) + 1
+        self._rows.setdefault(batches, {}).update(metrics)
+        self._dirty = True
+
+    def save(self) -> None:
+        """Writes the file if the last time is long ago; the trainer calls this after each row."""
+        if time.monotonic() - self._written > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the file, if there is news."""
+        if self._dirty:
+            columns = sorted({key for row in self._rows.values() for key in row} - {"epoch"})
+            text = io.StringIO()
+            table = csv.DictWriter(text, ["step", "epoch", *columns], lineterminator="\n")
+            table.writeheader()
+            table.writerows({"step": step, **row} for step, row in self._rows.items())
+            write_text(self.path, text.getvalue())
+        self._dirty = False
+        self._written = time.monotonic()
+
+    def finalize(self, status: str) -> None:
+        """Writes what is left, also when a run fails."""
+        self.flush()
+
+
+def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            return {
+                int(row.pop("step")): {
+                    key: int(value) if key == "epoch" else float(value)
+                    for key, value in row.items()
+                    if value
+                }
+                for row in csv.DictReader(file)
+            }
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"{path} cannot be read; move it away to continue without it."
+            ) from None
+
+
+class Tracker(Logger):
+    """Weights & Biases.
+
+    Args:
+        run: What ``wandb.init`` returned.
+    """
+
+    def __init__(self, run: Any) -> None:
+        super().__init__()
+        self.experiment = run
+        self._broken = False
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.experiment.name
+
+    @property
+    def version(self) -> str:
+        """The run's identity."""
+        return self.experiment.id
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        """Nothing: the run was started with the whole recipe."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Sends figures; ``step`` as in `MetricsFile`."""
+        if self._broken:
+            return
+        try:
+            self.experiment.log(dict(metrics), step=None if step is None else int(step) + 1)
+        except Exception as error:
+            self._broken = True
+            _warn(f"W&B has stopped ({_short(error)}); figures go to metrics.csv only.")
+
+    def log_picture(self, name: str, picture: Tensor, step: int) -> None:
+        """Sends a picture, float in [0, 1], shape (3, H, W); ``step`` as in `MetricsFile`."""
+        import wandb
+
+        pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        self.log_metrics({name: wandb.Image(pixels)}, step)
+
+    def _send(self, *paths: Path) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"{self.version}-checkpoints", type="model")
+        for path in paths:
+            if path.is_file():
+                artifact.add_file(str(path))
+        self.experiment.log_artifact(artifact)
+
+    def finish(self, exit_code: int, *checkpoints: Path) -> None:
+        """Ends the run and the process behind it, so that nothing is lost or left over.
+
+        Args:
+            exit_code: 0 if the run ended well.
+            checkpoints: Files to be sent before, as one artifact.
+        """
+        try:
+            if checkpoints:
+                self._send(*checkpoints)
+            self.experiment.finish(exit_code=exit_code)
+            import wandb
+
+            wandb.teardown(exit_code)  # waits until all of it is in the file
+        except Exception as error:  # the training is done; nothing here may spoil its end
+            _warn(f"W&B did not end well ({_short(error)}); metrics.csv has all figures.")
+
+
+def logged_in() -> bool:
+    """Says whether W&B would find a key, without asking anybody or opening a connection."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    own = os.environ.get("NETRC")
+    for path in [Path(own)] if own else [Path("~/.netrc"), Path("~/_netrc")]:
+        try:
+            if netrc.netrc(str(path.expanduser())).authenticators(host) is not None:
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def _mode(wanted: WandbMode) -> str:
+    """Decides between online, offline and off."""
+    told = os.environ.get("WANDB_MODE", "").lower()
+    if wanted == "off" or told == "disabled":
+        return "off"
+    if told in ("offline", "dryrun"):
+        return "offline"
+    if told in ("online", "run"):
+        wanted = "online"
+    if wanted == "auto":
+        return "online" if logged_in() else "offline"
+    if wanted == "online" and not logged_in():
+        _warn("W&B finds no key (log in with: wandb login); the run is recorded offline.")
+        return "offline"
+    return wanted
+
+
+def start_tracker(
+    folder: Path, group: str, wanted: WandbMode, config: dict[str, Any]
+) -> Tracker | None:
+    """Starts the record of a run in W&B, or returns None where it is off or does not start.
+
+    Online if the user is logged in, else offline: the run can be sent later with ``wandb sync``.
+    It never asks for anything, and trouble with it never stops a run.
+
+    Args:
+        folder: The run's folder, where W&B keeps its files.
+        group: The recipe's name, W&B's group of runs.
+        wanted: What the user wants; ``auto`` decides as above, and ``$WANDB_MODE`` has a say.
+        config: The resolved recipe and what else describes the run.
+    """
+    mode = _mode(wanted)
+    if mode == "off":
+        return None
+    try:
+        return Tracker(_start(folder, group, mode, config))
+    except Exception as error:
+        if mode == "online":
+            _warn(f"W&B cannot be reached ({_short(error)}); the run is recorded offline.")
+            try:  # under another name, since the first one is taken now
+                return Tracker(_start(folder, group, "offline", config, suffix="-offline"))
+            except Exception as again:
+                error = again
+        _warn(f"W&B did not start ({_short(error)}); figures go to metrics.csv only.")
+        return None
+
+
+def _start(folder: Path, group: str, mode: str, config: dict[str, Any], suffix: str = "") -> Any:
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nobody is called when it fails
+    logging.getLogger("wandb").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its warnings speak to its developers
+        import wandb
+
+        name = f"{group}-{folder.name}{suffix}"
+        return wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "zoo"),
+            group=group,
+            name=name,
+            id=name,
+            dir=str(folder),
+            mode=mode,  # type: ignore[arg-type]
+            config=config,
+            resume="allow" if mode == "online" else None,
+            settings=wandb.Settings(
+                silent=True,
+                quiet=True,
+                console="off",
+                init_timeout=20,
+                x_disable_machine_info=False,
+            ),
+        )
+
+
+def _short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__
+
+
+def _warn(message: str) -> None:
+    print(f"zoo.fit: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,296 @@
+"""A run of `zoo.fit`, from the recipe's words to objects, and from training to its summary."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from zoo.core.arguments import in_a_sentence
+from zoo.core.errors import UserError, user_error_in
+from zoo.core.files import sweep, write_text
+from zoo.core.processes import announce_children, is_first, parent_run
+from zoo.data import ImageData
+from zoo.recipe.help import OPTIONS
+from zoo.recipe.recipe import TRUSTED, differences, read_recipe
+from zoo.shelf.card import check_fit
+from zoo.shelf.run_folder import RunFolder, write_environment
+from zoo.shelf.run_weights import read_checkpoint
+from zoo.training.callbacks import Checkpoints
+from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
+from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
+
+__all__ = ["Fit"]
+
+FREE = {"batch_size", "root", "workers"}  # data arguments that may change when a run continues
+
+set_parsing_settings(
+    # The shape of the images comes from the data set as an object, not as arguments.
+    subclasses_enabled=["is_pure_dataclass"],
+    # A recipe cannot name code from elsewhere: nothing else is imported, let alone run.
+    import_path_denylist=["*"],
+    import_path_allowlist=list(TRUSTED),
+)
+
+
+class _Parser(LightningArgumentParser):
+    """Turns the parser's complaints into one sentence."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        raise UserError(in_a_sentence(str(message), ex)) from ex
+
+
+class Fit(LightningCLI):
+    """Builds model and data from a recipe and command-line overrides, then trains.
+
+    Args:
+        recipe: The recipe's file.
+        overrides: Such as ``--model.width=64``, checked before.
+
+    Raises:
+        UserError: if a value is wrong.
+    """
+
+    trainer: L.Trainer
+    folder: RunFolder
+
+    def __init__(self, recipe: Path, overrides: Sequence[str]) -> None:
+        self.recipe_name = recipe.stem
+        super().__init__(
+            L.LightningModule,
+            ImageData,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            trainer_defaults={"log_every_n_steps": 50, "accelerator": "auto"},
+            seed_everything_default=0,
+            parser_class=_Parser,
+            args=["--config", str(recipe), *overrides],
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    # ---------------------------------------------------------------- from recipe to objects
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds what a run needs beyond model, data and trainer."""
+        parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+        options: dict[str, tuple[Any, Any]] = {
+            "ckpt_path": (str | None, None),
+            "run_root": (str, "runs"),
+            "name": (str, self.recipe_name),
+            "wandb": (WandbMode, "auto"),
+            "log_checkpoints": (bool, False),
+            "pictures_every": (int, 1),
+            "save_every": (int | None, None),
+            "monitor": (str | None, None),
+            "monitor_mode": (Literal["min", "max"], "min"),
+            "evaluate": (bool, True),
+        }
+        for name, (kind, default) in options.items():
+            parser.add_argument(f"--{name}", type=kind, default=default, help=OPTIONS[name])
+        # Known, so that a recipe may state it; a training makes no use of it.
+        parser.add_argument("--paper", type=dict[str, Any] | None, default=None)
+
+    def before_instantiate_classes(self) -> None:
+        """Checks numbers that Lightning would only stumble over later."""
+        trainer = self.config["trainer"]
+        for key in ("max_epochs", "max_steps", "devices", "num_nodes"):
+            value = trainer[key]
+            try:
+                number = int(value)
+            except (TypeError, ValueError):
+                if isinstance(value, str) and not re.fullmatch(r"auto|\d+(,\d*)+", value):
+                    raise UserError(f"--trainer.{key} must be a number, got {value!r}.") from None
+                continue
+            if number < -1 or (key in ("num_nodes", "devices") and number == 0):
+                raise UserError(f"--trainer.{key} must be a positive number, got {value}.")
+        for key in ("save_every", "pictures_every"):
+            if self.config[key] is not None and self.config[key] < 1:
+                raise UserError(f"--{key} must be at least 1, got {self.config[key]}.")
+
+    def instantiate_classes(self) -> None:
+        """Builds model and data; the parser wraps what their constructors refuse."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise user_error_in(error) or error from None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Builds none yet: `fit` does, when model and data are known to be sound."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Returns the whole recipe with every default and override, as plain values."""
+        recipe = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
+        return {k: v for k, v in recipe.items() if k not in ("config", "ckpt_path")}
+
+    # ---------------------------------------------------------------- from objects to a run
+
+    def fit(self) -> None:
+        """Trains in the run's folder; a run that never began leaves none.
+
+        Raises:
+            UserError: if data are missing, or anything does not go together.
+            Stopped: if the user or the cluster asked for it.
+        """
+        settings = self.config_init["trainer"]
+        self.precision = choose(settings, self.model)
+        if is_first():  # data that are missing are missed before there is a run folder
+            self.datamodule.prepare_data()
+            self.datamodule.setup("fit")
+        self.checkpoint: Path | None = None
+        self.folder = self._find_folder()
+        try:
+            self.trainer = build_trainer(settings, self.folder, self._options())
+            if processes(settings) > 1:
+                announce_children(self.folder.path)
+            self._train()
+        except UserError:
+            if self.trainer is None or self.trainer.global_step == 0:
+                self.folder.discard()
+            raise
+
+    def _options(self) -> Options:
+        config = self.config
+        return Options(
+            seed=int(config["seed_everything"]),
+            save_every=config["save_every"],
+            pictures_every=config["pictures_every"],
+            monitor=config["monitor"],
+            monitor_mode=config["monitor_mode"],
+            evaluate=config["evaluate"],
+            terminal=sys.stdout.isatty(),
+        )
+
+    def _checkpoints(self) -> Checkpoints:
+        return callback(self.trainer, Checkpoints)
+
+    def _find_folder(self) -> RunFolder:
+        """Makes the run's folder, or finds the one to continue and the checkpoint to start from."""
+        root, name, wanted = (
+            Path(self.config["run_root"]),
+            self.config["name"],
+            self.config["ckpt_path"],
+        )
+        given = parent_run()
+        found = RunFolder(Path(given)) if given else None
+        if wanted == "last":
+            found = found or RunFolder.newest(root, name)
+            self.checkpoint = found.last
+        elif wanted is not None:
+            self.checkpoint = Path(wanted)
+            if not self.checkpoint.is_file():
+                raise UserError(f"checkpoint {wanted} does not exist.")
+            found = found or RunFolder.of_checkpoint(self.checkpoint)
+        if self.checkpoint is not None:
+            self._check_checkpoint(self.checkpoint)
+            if found is not None and found.recipe.is_file():
+                self._check_recipe(found.recipe)
+        if found is None and not is_first():  # only the first process makes and writes files
+            return RunFolder(root / name / "elsewhere")
+        return found or RunFolder.create(root, name)
+
+    def _check_checkpoint(self, path: Path) -> None:
+        """Refuses a checkpoint that is damaged, unsafe or of another model."""
+        checkpoint = read_checkpoint(path)
+        callbacks = checkpoint.get("callbacks", {})
+        if not {"loops", "optimizer_states"} <= checkpoint.keys() or "Checkpoints" not in callbacks:
+            raise UserError(
+                f"{path} holds weights but no state of training; it cannot be continued."
+            )
+        check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
+        self.seen = callbacks["Checkpoints"]
+
+    def _check_recipe(self, path: Path) -> None:
+        """Refuses to continue a run as another one: its records would tell neither's story."""
+        begun, now = (
+            {key: recipe.get(key) for key in ("seed_everything", "model", "data")}
+            for recipe in (read_recipe(path), self.resolved())
+        )
+        for key, before, after in differences(begun, now):
+            if key.rpartition(".")[2] not in FREE:
+                raise UserError(
+                    f"the run in {path.parent} began with {key} {before!r}, not {after!r}: "
+                    f"continue it with its own recipe, {path}."
+                )
+
+    def _train(self) -> None:
+        """Trains, with loggers and messages on the first process only."""
+        tracker = self._begin() if is_first() else None
+        ended_well = False
+        try:
+            train(self.trainer, self.model, self.datamodule, self.checkpoint)
+            ended_well = True
+        finally:
+            if is_first() and self._checkpoints().batches > 0:
+                self._write_environment()
+            if tracker is not None:
+                send = self.config["log_checkpoints"] and ended_well
+                files = (self.folder.last, self.folder.best) if send else ()
+                tracker.finish(0 if ended_well else 1, *files)
+        if is_first():
+            self._summarise()
+
+    def _begin(self) -> Tracker | None:
+        """Writes what is known before training, and starts the loggers."""
+        folder, recipe = self.folder, self.resolved()
+        continued = self.checkpoint is not None and folder.metrics.is_file()
+        if continued:
+            sweep(folder.path)
+        write_text(folder.recipe, yaml.safe_dump(recipe, sort_keys=False))
+        if not continued:
+            self._write_environment()
+        parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        print(self.datamodule.report())
+        print(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
+        print(f"run folder: {folder.path}")
+        if self.checkpoint is not None:
+            print(
+                f"continuing {self.checkpoint.name} after batch {self.seen['batches']:,}",
+                flush=True,
+            )
+        config = {**recipe, "precision": self.precision}
+        tracker = start_tracker(folder.path, self.config["name"], self.config["wandb"], config)
+        file = MetricsFile(folder.metrics, self.seen["step"] if continued else None)
+        self.trainer.loggers = [file, *([tracker] if tracker else [])]
+        sys.stdout.flush()
+        return tracker
+
+    def _write_environment(self) -> None:
+        checkpoints, trainer = self._checkpoints(), self.trainer
+        done = {
+            "training_seconds": round(checkpoints.seconds, 1),
+            "epochs": trainer.current_epoch,
+            "batches": checkpoints.batches,
+        }
+        write_environment(
+            self.folder,
+            seed=int(self.config["seed_everything"]),
+            spec=asdict(self.datamodule.spec),
+            precision=self.precision,
+            device=str(trainer.strategy.root_device),
+            processes=trainer.world_size,
+            **(done if checkpoints.batches else {}),
+        )
+
+    def _summarise(self) -> None:
+        folder = self.folder
+        print(f"done in {self._checkpoints().seconds:.0f} s; look into {folder.path}")
+        if folder.evaluation.is_file():
+            for score in json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]:
+                value = "none" if score["value"] is None else f"{score['value']:.4f}"
+                print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
+        print(f"  pictures  {folder.pictures}")
+        print(f"  next      python -m zoo.sample {folder.path} --out grid.png")
+        print(f"            python -m zoo.evaluate {folder.path}", flush=True)

@@ -1,0 +1,310 @@
+"""The trainer of a run: what is chosen for the user, what surrounds training, and how it ends."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.profilers import PassThroughProfiler
+
+from zoo.core.errors import UserError
+from zoo.core.memory import keep_freed_memory
+from zoo.core.precision import automatic_precision
+from zoo.core.processes import lost_others
+from zoo.data import ImageData
+from zoo.shelf.run_folder import RunFolder
+from zoo.shelf.shelf import load
+from zoo.training.callbacks import (
+    Bar,
+    Checkpoints,
+    ClipGradients,
+    EndTogether,
+    EpochLines,
+    EqualBuffers,
+    Health,
+    KeepFinite,
+    Pictures,
+    Scores,
+    SeedEachBatch,
+    Stopped,
+    atomic_checkpoints,
+)
+
+__all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
+
+TRUE = ("32-true", "64-true")  # weights in one format throughout
+GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
+ONE_VALUE = "Expected more than 1 value per channel"  # torch, of a batch of one
+OF_A_BATCH = (
+    "on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
+    "on_before_optimizer_step", "on_train_batch_end",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a recipe says about a run, besides model, data and trainer.
+
+    Args:
+        seed: Seed of everything.
+        save_every: Batches between checkpoints; None for half a minute's worth.
+        pictures_every: Epochs between pictures and scores.
+        monitor: Quantity whose best checkpoint is kept, or None.
+        monitor_mode: Whether small or large is best.
+        evaluate: Whether to score the model on test images at the end.
+        terminal: Whether a person looks at a terminal.
+    """
+
+    seed: int
+    save_every: int | None
+    pictures_every: int
+    monitor: str | None
+    monitor_mode: Literal["min", "max"]
+    evaluate: bool
+    terminal: bool
+
+
+# ---------------------------------------------------------------- what is chosen for the user
+
+
+def processes(settings: dict[str, Any]) -> int:
+    """Counts the processes that the trainer's settings ask for."""
+    devices = settings["devices"]
+    if isinstance(devices, list):
+        count = len(devices)
+    elif str(devices) in ("auto", "-1"):
+        count = torch.cuda.device_count() if _device(settings) == "cuda" else 1
+    elif isinstance(devices, str) and "," in devices:
+        count = len([device for device in devices.split(",") if device])
+    else:
+        count = int(devices)
+    return count * settings["num_nodes"]
+
+
+def _device(settings: dict[str, Any]) -> str:
+    wanted = settings["accelerator"] in ("auto", "gpu", "cuda")
+    return "cuda" if wanted and torch.cuda.is_available() else "cpu"
+
+
+def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
+    """Fills in precision and strategy where the user left them open.
+
+    Args:
+        settings: The trainer's arguments; changed in place.
+        model: The model to train.
+
+    Returns:
+        The precision and why, for the log.
+
+    Raises:
+        UserError: if the settings do not go together with the model.
+    """
+    reason = "as asked"
+    if settings["precision"] is None:
+        settings["precision"], reason = automatic_precision(model, _device(settings))
+    if not model.automatic_optimization and settings["accumulate_grad_batches"] != 1:
+        raise UserError(
+            f"--trainer.accumulate_grad_batches does not reach {type(model).__name__}, which steps "
+            "its own optimisers; leave it away, or enlarge --data.batch_size."
+        )
+    if str(settings["precision"]).endswith("-true") and settings["precision"] not in TRUE:
+        raise UserError(
+            f"--trainer.precision {settings['precision']} keeps the weights in half precision, "
+            "where small steps are lost; use bf16-mixed."
+        )
+    if settings["precision"] == "64-true" and not model.automatic_optimization:
+        raise UserError(
+            f"--trainer.precision 64-true does not reach all of {type(model).__name__}, which "
+            "draws its own latents; use 32-true."
+        )
+    if settings["gradient_clip_val"] and settings["precision"] == "16-mixed":
+        raise UserError(
+            "--trainer.gradient_clip_val cannot clip the scaled gradients of 16-mixed precision; "
+            "use --trainer.precision bf16-mixed."
+        )
+    if settings["strategy"] == "auto" and processes(settings) > 1:
+        # With several optimisers each backward pass leaves the other player's weights unused.
+        manual = not model.automatic_optimization
+        settings["strategy"] = "ddp_find_unused_parameters_true" if manual else "ddp"
+    return f"{settings['precision']} ({reason})"
+
+
+# ---------------------------------------------------------------- the trainer
+
+
+class _NoProfiler(PassThroughProfiler):
+    """Measures nothing; with the trainer's own, doing so costs a tenth of a millisecond a batch."""
+
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        return self._nothing
+
+
+def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options) -> L.Trainer:
+    """Builds the trainer with all that surrounds training; its loggers come later.
+
+    Args:
+        settings: The trainer's arguments after `choose`.
+        folder: The run's folder.
+        options: The recipe's other options.
+
+    Raises:
+        UserError: if Lightning refuses the settings.
+    """
+    own: list[Callback] = [
+        EndTogether(),
+        SeedEachBatch(options.seed),
+        KeepFinite(),
+        EqualBuffers(),
+        Pictures(folder.pictures, options.pictures_every),
+        Scores(options.pictures_every, folder.evaluation if options.evaluate else None),
+        Health(folder.path, options.pictures_every),
+        Checkpoints(
+            folder.checkpoints, options.save_every, options.monitor, options.monitor_mode,
+            patience=options.pictures_every,
+        ),
+    ]  # fmt: skip
+    if settings["gradient_clip_val"]:
+        by = settings["gradient_clip_algorithm"] or "norm"
+        own.append(ClipGradients(float(settings["gradient_clip_val"]), by))
+    show = settings["enable_progress_bar"] is not False
+    if show:
+        own.append(Bar() if options.terminal else EpochLines())
+    given = settings["callbacks"] or []
+    arguments = {
+        **settings,
+        "callbacks": [*(given if isinstance(given, list) else [given]), *own],
+        "plugins": [*_listed(settings["plugins"]), atomic_checkpoints()],
+        "logger": False,
+        "profiler": settings["profiler"] or _NoProfiler(),
+        "gradient_clip_val": None,
+        "gradient_clip_algorithm": None,
+        "enable_progress_bar": show and options.terminal,
+        "enable_model_summary": bool(settings["enable_model_summary"]),
+        "default_root_dir": settings["default_root_dir"] or str(folder.path),
+        "use_distributed_sampler": False,  # the loaders share out the data themselves
+    }
+    try:
+        trainer = L.Trainer(**arguments)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise _refusal(error) or error from error
+    _spare_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
+    return trainer
+
+
+def _spare_empty_hooks(callbacks: list[Callback]) -> None:
+    """Has the trainer pass over hooks that do nothing: some sixty calls a batch, for ten that do.
+
+    The trainer calls what is callable, so a hook that a callback inherits becomes None in it.
+    """
+    for one in callbacks:
+        for name in OF_A_BATCH:
+            inherits = getattr(type(one), name) is getattr(Callback, name)
+            if inherits and name not in vars(one):
+                setattr(one, name, None)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def callback(trainer: L.Trainer, kind: type[Any]) -> Any:
+    """Returns the trainer's callback of a class."""
+    return next(found for found in trainer.callbacks if isinstance(found, kind))  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- training
+
+
+def train(
+    trainer: L.Trainer, model: L.LightningModule, data: ImageData, checkpoint: Path | None
+) -> None:
+    """Trains; however it ends, no process of the run is left behind.
+
+    Args:
+        trainer: From `build_trainer`.
+        model: The model.
+        data: The data set.
+        checkpoint: Where to continue, or None.
+
+    Raises:
+        UserError: on a wrong request, terms that are not finite, or settings Lightning refuses.
+        Stopped: if the user or the cluster asked for it.
+    """
+    together = callback(trainer, EndTogether)
+    if trainer.strategy.root_device.type == "cpu":
+        # Lightning has torch look for a driver's library whenever it asks for a GPU, which an
+        # optimiser does in every step; torch's own way remembers that there is none.
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+    keep_freed_memory()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _bring_features(model)
+    _answer_beforehand(type(model).training_step)
+    try:
+        with _old_objects_at_rest():
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+    except Stopped:
+        together.children.wait(GRACE)
+        raise
+    except BaseException as error:
+        if trainer.world_size > 1 and lost_others(error):
+            time.sleep(GRACE)  # whoever watches ends this process meanwhile, and says why
+            raise UserError(
+                "another process of the run has ended, so this one ends, too."
+            ) from None
+        together.children.kill()
+        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # Lightning makes an exit of it
+        begun = trainer.global_step > 0
+        raise (None if begun else _refusal(error)) or error from error.__cause__
+    together.children.wait(60)
+
+
+def _answer_beforehand(step: Any) -> None:
+    """Writes down the step's signature, which the trainer has Python work out at every batch."""
+    step.__signature__ = inspect.signature(step)
+
+
+@contextmanager
+def _old_objects_at_rest() -> Iterator[None]:
+    """Has Python's collector pass over what was imported and built before training."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _bring_features(model: Any) -> None:
+    """Brings the feature network of the shelf that a model's loss names, if it names one."""
+    if name := getattr(model, "feature_network", None):
+        model.use_feature_network(load(name))
+
+
+def _refusal(error: BaseException) -> UserError | None:
+    """Returns what Lightning has against the user's settings, None for any other error."""
+    refuses = isinstance(error, MisconfigurationException)
+    if isinstance(error, (ValueError, TypeError)) and not isinstance(error, UserError):
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        refuses = "lightning" in Path(raised_in).parts
+    text = " ".join(str(error).split())
+    if text.startswith(ONE_VALUE):
+        return UserError(
+            "this model normalises over the images of a batch, and needs more than one of them, or "
+            "of their packs: raise --data.batch_size."
+        )
+    return UserError(f"the trainer refuses its settings: {text[:300]}") if refuses else None
