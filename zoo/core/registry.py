@@ -1,7 +1,12 @@
-"""Names for things: models, data sets, feature networks. Registering is enrolling in the tests."""
+"""Names for things: models, data sets, scores. Registering is enrolling in the tests.
+
+What the zoo itself brings is listed with the module that holds it, and imported when it is asked
+for: whoever wants a name need not wait for torch. What people bring registers as it is imported.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -11,12 +16,21 @@ __all__ = ["Registry"]
 
 T = TypeVar("T")
 
+DISCOVER: list[Callable[[], None]] = []
+"""Imports what installed packages bring; called before a registry says what it does not have."""
+
+
+def _discover() -> None:
+    for look in DISCOVER:
+        look()
+
 
 class Registry(Mapping[str, T]):
     """An ordered mapping from short names to classes in which no name can be taken twice.
 
     Args:
         kind: What the entries are, used in messages, e.g. ``"model"``.
+        homes: The zoo's own entries, each with the module that registers it when it is imported.
 
     Example:
         >>> animals = Registry("animal")
@@ -26,8 +40,9 @@ class Registry(Mapping[str, T]):
         ['Okapi']
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, homes: Mapping[str, str] | None = None) -> None:
         self.kind = kind
+        self.homes = dict(homes or {})
         self._entries: dict[str, T] = {}
 
     def register(self, entry: T) -> T:
@@ -42,29 +57,42 @@ class Registry(Mapping[str, T]):
         """Adds an entry under another name than its own; usable as a decorator."""
 
         def add(entry: T) -> T:
-            if name in self._entries:
+            home = self.homes.get(name, getattr(entry, "__module__", None))
+            if name in self._entries or home != getattr(entry, "__module__", None):
                 raise ValueError(f"{self.kind} {name!r} is registered twice.")
             self._entries[name] = entry
             return entry
 
         return add
 
+    def loaded(self, name: str) -> bool:
+        """Says whether an entry has been imported, so that it can be asked itself."""
+        return name in self._entries
+
     def __getitem__(self, name: str) -> T:
+        if name not in self._entries and name in self.homes:
+            importlib.import_module(self.homes[name])
+        elif name not in self._entries:
+            _discover()
         try:
             return self._entries[name]
         except KeyError:
-            message = f"unknown {self.kind} {name!r}. {did_you_mean(name, self._entries)}"
+            message = f"unknown {self.kind} {name!r}. {did_you_mean(name, self)}"
             raise UserError(message) from None
 
     def get(self, name: str, default: Any = None) -> Any:
         """Returns the entry of a name, or the default; `[]` refuses unknown names in a sentence."""
-        return self._entries.get(name, default)
+        return self[name] if name in self else default
 
     def __contains__(self, name: object) -> bool:
+        if name in self._entries or name in self.homes:
+            return True
+        _discover()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        _discover()
+        return iter([*self.homes, *(name for name in self._entries if name not in self.homes)])
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(1 for _ in self)

@@ -1,4 +1,4 @@
-"""The data sets, each registered under its short name.
+"""The data sets, each registered under its short name and imported when it is asked for.
 
 Example:
     >>> from zoo.data import DATASETS
@@ -7,17 +7,23 @@ Example:
     (1, 8, 8)
 """
 
-from zoo.contract.spec import Batch, ImageSpec
-from zoo.data.captioned import CaptionedFolder
-from zoo.data.celeba import CelebA
-from zoo.data.digits import Digits
-from zoo.data.folder import ImageFolder
-from zoo.data.module import DATASETS, ImageData
-from zoo.data.shapes import CaptionedShapes
-from zoo.data.sprites import DSprites, Sprites
-from zoo.data.stacked import StackedMNIST
-from zoo.data.toys import GaussianGrid, GaussianRing, TwoMoons
-from zoo.data.vision import CIFAR10, KMNIST, MNIST, SVHN, FashionMNIST
+from typing import TYPE_CHECKING
+
+from zoo.core.lazy import lazily
+from zoo.data.registry import DATASETS
+
+if TYPE_CHECKING:
+    from zoo.contract.spec import Batch, ImageSpec
+    from zoo.data.captioned import CaptionedFolder
+    from zoo.data.celeba import CelebA
+    from zoo.data.digits import Digits
+    from zoo.data.folder import ImageFolder
+    from zoo.data.module import ImageData
+    from zoo.data.shapes import CaptionedShapes
+    from zoo.data.sprites import DSprites, Sprites
+    from zoo.data.stacked import StackedMNIST
+    from zoo.data.toys import GaussianGrid, GaussianRing, TwoMoons
+    from zoo.data.vision import CIFAR10, KMNIST, MNIST, SVHN, FashionMNIST
 
 __all__ = [
     "CIFAR10",
@@ -41,3 +47,9 @@ __all__ = [
     "StackedMNIST",
     "TwoMoons",
 ]
+
+_CONTRACT = {"Batch": "zoo.contract.spec", "ImageSpec": "zoo.contract.spec"}
+
+__getattr__, __dir__ = lazily(
+    __name__, {**DATASETS.homes, **_CONTRACT, "ImageData": "zoo.data.module"}, ["DATASETS"]
+)

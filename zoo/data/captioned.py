@@ -15,7 +15,8 @@ from zoo.core.errors import UserError, check_interval
 from zoo.data.captions import split_words
 from zoo.data.decode import Unreadable, decode, quiet_pillow
 from zoo.data.images import FileImages, Notes
-from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root
+from zoo.data.module import Binarize, ImageData, Split, data_root
+from zoo.data.registry import DATASETS
 
 __all__ = ["CaptionedFolder"]
 

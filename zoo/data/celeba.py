@@ -15,7 +15,8 @@ from zoo.core.errors import UserError
 from zoo.data.decode import Unreadable, decode, quiet_pillow
 from zoo.data.download import RemoteFile, damaged, from_drive, missing, unpack
 from zoo.data.images import FileImages
-from zoo.data.module import DATASETS, ImageData, Split
+from zoo.data.module import ImageData, Split
+from zoo.data.registry import DATASETS
 
 __all__ = ["CelebA"]
 

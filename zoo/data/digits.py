@@ -8,7 +8,8 @@ import torch
 
 from zoo.contract.spec import ImageSpec
 from zoo.data.images import MemoryImages
-from zoo.data.module import DATASETS, SPLIT_SEED, ImageData, Split
+from zoo.data.module import SPLIT_SEED, ImageData, Split
+from zoo.data.registry import DATASETS
 
 __all__ = ["Digits"]
 

@@ -20,7 +20,8 @@ from zoo.core.errors import UserError, check_choice
 from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
 from zoo.data.images import FileImages, Images, MemoryImages
 from zoo.data.listing import ImageFile, list_images
-from zoo.data.module import DATASETS, Binarize, ImageData, Split, data_root
+from zoo.data.module import Binarize, ImageData, Split, data_root
+from zoo.data.registry import DATASETS
 
 __all__ = ["ImageFolder"]
 

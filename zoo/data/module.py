@@ -15,13 +15,11 @@ from torch import Tensor
 
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_choice
-from zoo.core.registry import Registry
 from zoo.data.changes import fit_to_size, fixed_bits, resized
 from zoo.data.images import Images, subset, unit_range
 from zoo.data.loader import BatchLoader, Order
 
 __all__ = [
-    "DATASETS",
     "Binarize",
     "ImageData",
     "Split",
@@ -31,8 +29,6 @@ __all__ = [
 
 Binarize = Literal["none", "dynamic", "static"]
 Split = Literal["train", "val", "test"]
-
-DATASETS: Registry[type[ImageData]] = Registry("data set")
 
 SPLIT_SEED = 20160531  # decides for ever which training images validate; arbitrary
 JUDGED_AT_ONCE = 100  # images of the judge's batches

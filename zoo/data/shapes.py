@@ -21,7 +21,8 @@ from zoo.core.errors import UserError, check_interval
 from zoo.data.captions import split_words, tokens_of
 from zoo.data.images import MemoryImages, Notes
 from zoo.data.loader import mix_seed
-from zoo.data.module import DATASETS, Binarize, ImageData, Split
+from zoo.data.module import Binarize, ImageData, Split
+from zoo.data.registry import DATASETS
 
 __all__ = ["CaptionedShapes", "caption", "parse", "render", "scenes"]
 

@@ -23,7 +23,8 @@ from zoo.core.errors import UserError, check_choice
 from zoo.data.changes import fit_to_size
 from zoo.data.images import Images, MemoryImages, subset
 from zoo.data.loader import mix_seed
-from zoo.data.module import DATASETS, Binarize, ImageData, Split
+from zoo.data.module import Binarize, ImageData, Split
+from zoo.data.registry import DATASETS
 
 __all__ = ["FACTORS", "DSprites", "Sprites", "draw_sprites"]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from zoo.contract.spec import ImageSpec
 from zoo.data.images import FileImages, Images
 from zoo.data.loader import mix_seed
-from zoo.data.module import DATASETS, Binarize, ImageData, Split
+from zoo.data.module import Binarize, ImageData, Split
+from zoo.data.registry import DATASETS
 from zoo.data.vision import MNIST
 
 __all__ = ["StackedMNIST"]

@@ -17,7 +17,8 @@ from torch import Tensor
 from zoo.contract.spec import ImageSpec
 from zoo.data.images import MemoryImages
 from zoo.data.loader import mix_seed
-from zoo.data.module import DATASETS, ImageData, Split
+from zoo.data.module import ImageData, Split
+from zoo.data.registry import DATASETS
 
 __all__ = ["GaussianGrid", "GaussianRing", "PlaneData", "TwoMoons"]
 

@@ -16,7 +16,8 @@ from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
 from zoo.data.download import RemoteFile, damaged, fetch, missing, read_gzip, unpack
 from zoo.data.images import MemoryImages
-from zoo.data.module import DATASETS, ImageData, Split
+from zoo.data.module import ImageData, Split
+from zoo.data.registry import DATASETS
 
 __all__ = ["CIFAR10", "KMNIST", "MNIST", "SVHN", "FashionMNIST", "read_idx"]
 

@@ -1,20 +1,28 @@
-"""The models, one family per file; no model knows another."""
+"""The models, one family per file; no model knows another.
 
-from zoo.models.adversarial.gan import GAN
-from zoo.models.adversarial.infogan import InfoGAN
-from zoo.models.adversarial.stackgan import StackGAN
-from zoo.models.adversarial.wgan_gp import WGANGP
-from zoo.models.autoregressive.made import MADE
-from zoo.models.autoregressive.nade import NADE
-from zoo.models.autoregressive.pixelcnn import PixelCNN
-from zoo.models.classifiers.attributes import AttributeClassifier
-from zoo.models.classifiers.classifier import Classifier
-from zoo.models.flows.nice import NICE
-from zoo.models.flows.real_nvp import RealNVP
+Each is imported when it is asked for: ``zoo.models.VAE``, or ``MODELS["VAE"]``.
+"""
+
+from typing import TYPE_CHECKING
+
+from zoo.core.lazy import lazily
 from zoo.models.registry import MODELS
-from zoo.models.variational.beta_vae import BetaVAE
-from zoo.models.variational.gmvae import GMVAE
-from zoo.models.variational.vae import VAE
+
+if TYPE_CHECKING:
+    from zoo.models.adversarial.gan import GAN
+    from zoo.models.adversarial.infogan import InfoGAN
+    from zoo.models.adversarial.stackgan import StackGAN
+    from zoo.models.adversarial.wgan_gp import WGANGP
+    from zoo.models.autoregressive.made import MADE
+    from zoo.models.autoregressive.nade import NADE
+    from zoo.models.autoregressive.pixelcnn import PixelCNN
+    from zoo.models.classifiers.attributes import AttributeClassifier
+    from zoo.models.classifiers.classifier import Classifier
+    from zoo.models.flows.nice import NICE
+    from zoo.models.flows.real_nvp import RealNVP
+    from zoo.models.variational.beta_vae import BetaVAE
+    from zoo.models.variational.gmvae import GMVAE
+    from zoo.models.variational.vae import VAE
 
 __all__ = [
     "GAN",
@@ -33,3 +41,5 @@ __all__ = [
     "RealNVP",
     "StackGAN",
 ]
+
+__getattr__, __dir__ = lazily(__name__, MODELS.homes, ["MODELS"])

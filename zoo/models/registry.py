@@ -1,11 +1,35 @@
-"""The registry of models, apart from them so that each model can import it."""
+"""The registry of models: which there are, and where each one stands.
+
+Importing a model registers it; a name is known before, without torch.
+"""
 
 from __future__ import annotations
 
-import lightning as L
+from typing import TYPE_CHECKING
 
 from zoo.core.registry import Registry
 
+if TYPE_CHECKING:
+    import lightning as L
+
 __all__ = ["MODELS"]
 
-MODELS: Registry[type[L.LightningModule]] = Registry("model")
+MODELS: Registry[type[L.LightningModule]] = Registry(
+    "model",
+    {
+        "GAN": "zoo.models.adversarial.gan",
+        "WGANGP": "zoo.models.adversarial.wgan_gp",
+        "InfoGAN": "zoo.models.adversarial.infogan",
+        "StackGAN": "zoo.models.adversarial.stackgan",
+        "VAE": "zoo.models.variational.vae",
+        "BetaVAE": "zoo.models.variational.beta_vae",
+        "GMVAE": "zoo.models.variational.gmvae",
+        "NADE": "zoo.models.autoregressive.nade",
+        "MADE": "zoo.models.autoregressive.made",
+        "PixelCNN": "zoo.models.autoregressive.pixelcnn",
+        "NICE": "zoo.models.flows.nice",
+        "RealNVP": "zoo.models.flows.real_nvp",
+        "Classifier": "zoo.models.classifiers.classifier",
+        "AttributeClassifier": "zoo.models.classifiers.attributes",
+    },
+)
