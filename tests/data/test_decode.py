@@ -1,5 +1,6 @@
 """Image files of every kind to bytes, against values worked out by hand."""
 
+import os
 import struct
 import zlib
 
@@ -224,3 +225,36 @@ def test_a_defect_of_a_reader_is_an_unreadable_file(tmp_path, monkeypatch):
     monkeypatch.setattr(module.Image, "open", defect)
     with pytest.raises(Unreadable, match="damaged: deep inside"):
         read_header(tmp_path / "a.png")
+
+
+def with_chunk(path, kind, data):
+    """Writes an upright picture with one more chunk between its header and its pixels."""
+    image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    image.save(path)
+    whole, chunk = path.read_bytes(), kind + data
+    length, check = struct.pack(">I", len(data)), struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(whole[:33] + length + chunk + check + whole[33:])
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"eXIf", b"garbage"),
+        (b"eXIf", b""),
+        (b"eXIf", b"II*\0\x08\0\0\0\xff\xff"),
+        (b"eXIf", b"II*\0\x08\0\0\0\1\0\x12\1\2\0\4\0\0\0abc\0\0\0\0\0"),  # turned by text
+        (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n  10\nzzzz")),
+    ],
+)
+def test_malformed_exif_data_say_nothing(tmp_path, kind, data):
+    pixels = with_chunk(tmp_path / "odd.png", kind, data)
+    with quiet_pillow():
+        assert decode(tmp_path / "odd.png", 8, 3, "none")[0].equal(pixels)
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for look in (read_header, lambda path: decode(path, 2, 1, "none")):
+        with pytest.raises(Unreadable, match="not a regular file"):
+            look(tmp_path / "pipe.png")

@@ -1,5 +1,6 @@
 """A user's own images."""
 
+import os
 import time
 
 import numpy as np
@@ -169,6 +170,23 @@ def test_hidden_and_other_files_are_left_alone_and_links_followed(tmp_path):
     data = ImageFolder(str(top), size=4)
     assert data.listing.classes == ["a"]
     assert len(data.listing.train) + len(data.listing.test) == 4
+
+
+def test_pipes_are_no_images_and_hold_nothing_up(flat):
+    os.mkfifo(flat / "pipe.png")
+    (flat / "gone.png").symlink_to(flat / "nowhere.png")
+    data = ImageFolder(str(flat), size=4, on_unreadable="skip")
+    names = {file.name for file in (*data.listing.train, *data.listing.test)}
+    assert "pipe.png" not in names and len(names) == 41
+    assert "1 skipped: gone.png (no such file or directory)" in data.report()
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.png", b"\x1b[31m.png", b"two\nlines.png"])
+def test_names_that_no_terminal_shows_are_told_in_escapes(flat, name):
+    with open(os.path.join(os.fsencode(flat), name), "wb") as file:
+        file.write(b"no image")
+    said = ImageFolder(str(flat), size=4, on_unreadable="skip").report()
+    assert said.isprintable() and said.encode("utf-8") and "\\" in said
 
 
 def test_a_relative_path_is_found_here_or_in_the_root(flat, monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 __all__ = ["SUFFIXES", "Crop", "Header", "Unreadable", "decode", "quiet_pillow", "read_header"]
@@ -25,6 +26,15 @@ SUFFIXES = frozenset(
 # 179 megapixels: where Pillow itself takes a file for an attack rather than a picture.
 MAX_PIXELS = 2 * (1024**3 // 4 // 3)
 ORIENTATION = 0x0112  # the EXIF tag
+UPRIGHT = {  # by its value: what brings the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Unreadable(Exception):
@@ -62,6 +72,9 @@ def quiet_pillow() -> Iterator[None]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Opens a file; whatever Pillow or the disk raises becomes `Unreadable`."""
     try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):  # opening a pipe would wait for a writer
+            raise Unreadable("not a regular file")
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
@@ -116,6 +129,15 @@ def _plain(image: Image.Image) -> Image.Image:
     return image
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turns a picture as its EXIF data say; data that cannot be read say nothing."""
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # malformed in one of many ways, while the pixels are whole
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
 def _box(width: int, height: int, crop: Crop | int) -> tuple[float, float, float, float]:
     """Returns left, upper, right and lower of the part that is kept."""
     if crop == "none":
@@ -152,10 +174,7 @@ def decode(path: Path, size: int, channels: int, crop: Crop | int) -> tuple[Tens
             # the antialiasing. Does nothing for other formats.
             image.draft(None, (2 * size, 2 * size))
         image.load()
-        picture: Image.Image = image
-        if image.getexif().get(ORIENTATION, 1) != 1:
-            picture = ImageOps.exif_transpose(image)
-        picture = _plain(picture).convert("L" if channels == 1 else "RGB")
+        picture = _plain(_upright(image)).convert("L" if channels == 1 else "RGB")
         box = _box(*picture.size, crop)
         if box != (0, 0, size, size) or picture.size != (size, size):
             picture = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)

@@ -32,9 +32,17 @@ LONG = 1000  # files from which on a progress bar is worth its lines
 PIECE = 32  # files a thread takes at a time
 
 
+def _printable(name: str) -> str:
+    """Writes what a terminal may not be able to show, or would obey, as Python's escapes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+
+
 def _few(reasons: dict[str, str]) -> str:
     """Names the first few unreadable files with the reasons, and counts the others."""
-    shown = [f"{name} ({reason})" for name, reason in sorted(reasons.items())[:3]]
+    shown = [f"{_printable(name)} ({reason})" for name, reason in sorted(reasons.items())[:3]]
     rest = len(reasons) - len(shown)
     return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 

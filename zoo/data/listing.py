@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +45,8 @@ class Listing(NamedTuple):
 def _walk(folder: Path) -> tuple[list[str], list[str]]:
     """Returns image files and other files below a folder, relative and sorted.
 
-    Links are followed, each folder once; hidden files are nobody's images.
+    Links are followed, each folder once; hidden files are nobody's images, and neither are pipes
+    and devices, whatever their names.
     """
 
     def refuse(error: OSError) -> None:
@@ -63,9 +65,18 @@ def _walk(folder: Path) -> tuple[list[str], list[str]]:
         base = Path(here).relative_to(folder)
         for name in files:
             if not name.startswith("."):
-                kind = images if Path(name).suffix.lower() in SUFFIXES else others
+                is_image = Path(name).suffix.lower() in SUFFIXES and _may_be_read(here, name)
+                kind = images if is_image else others
                 kind.append((base / name).as_posix())
     return sorted(images), sorted(others)
+
+
+def _may_be_read(folder: str, name: str) -> bool:
+    """Says whether something is a file, or a link to one that is missing, which reading reports."""
+    try:
+        return stat.S_ISREG(os.stat(os.path.join(folder, name)).st_mode)
+    except OSError:
+        return True
 
 
 def _files(folder: Path, inside: str = "") -> list[ImageFile]:
