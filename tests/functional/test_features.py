@@ -179,6 +179,28 @@ def test_full_kernel_distance_does_not_depend_on_tiles(monkeypatch):
     torch.testing.assert_close(kernel_distance_full(x, y), whole)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0, 30.0, 100.0, 1000.0])
+@pytest.mark.parametrize("subsets", [True, False])
+def test_kernel_distance_in_single_precision_keeps_its_digits_far_from_the_origin(offset, subsets):
+    """Rejects products of whole features in float32, and a shift, which changes the kernel."""
+    x = cloud(300, 40, dtype=torch.float32) + offset
+    y = cloud(300, 40, seed=1, scale=1.2, dtype=torch.float32) + offset
+    theirs = poly_mmd_unbiased(x.double().numpy(), y.double().numpy())
+    if subsets:
+        ours = kernel_distance(x, y, generator=draw(), subsets=2, subset_size=300).mean
+    else:
+        ours = kernel_distance_full(x, y)
+    assert ours.item() == pytest.approx(theirs, rel=2e-5 if offset == 0 else 2e-6)
+
+
+def poly_mmd_unbiased(x, y):
+    """Gretton et al. 2012, Lemma 6, written out with NumPy in float64."""
+    n, m = len(x), len(y)
+    xx, yy, xy = ((a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+    within = (xx.sum() - xx.trace()) / (n * (n - 1)) + (yy.sum() - yy.trace()) / (m * (m - 1))
+    return within - 2 * xy.mean()
+
+
 def test_subsets_average_to_the_full_distance():
     """Subsets of distinct rows are unbiased: the mean lies within its error of the full value."""
     x, y = cloud(400, 6), cloud(400, 6, seed=1, shift=0.2)

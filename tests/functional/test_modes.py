@@ -52,6 +52,14 @@ def test_within_sets_the_radius():
     assert mode_counts(samples, centres, 0.1, within=3.0).tolist() == [1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rounds_samples_but_no_centre(dtype):
+    centres = grid() * 1.003  # which no half precision holds
+    samples = (centres + 0.02).to(dtype)
+    exact = mode_counts(samples.double(), centres, sigma=0.02)
+    assert mode_counts(samples, centres, sigma=0.02).equal(exact) and 0 < exact.sum() < 26
+
+
 def test_distances_do_not_cancel_far_from_the_origin():
     """Catches |x|^2 - 2xc + |c|^2 in float32, whose error is far above 3 sigma here."""
     centres = 1000 + 2 * torch.arange(40.0)[:, None].expand(-1, 2)

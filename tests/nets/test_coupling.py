@@ -153,6 +153,20 @@ def test_activation_norm_standardises_its_first_batch_only():
     torch.testing.assert_close(again.train()(other)[0], layer(other)[0], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (1, 4, 1, 1)])
+def test_one_value_of_a_channel_shows_no_deviation(shape):
+    layer = ActNorm(4).double().train()
+    x = 5 * normals(*shape) + 3
+    assert layer(x)[0].abs().max() < 1e-12
+    torch.testing.assert_close(layer(x + 2)[0], torch.full_like(x, 2.0))
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 2, 2), (2, 4)])
+def test_two_values_of_a_channel_show_one(shape):
+    y, _ = ActNorm(4).double().train()(5 * normals(*shape) + 3)
+    assert y.detach().var(correction=0).item() == pytest.approx(1, rel=1e-4)
+
+
 def test_activation_norm_measures_nothing_outside_training():
     layer = ActNorm(3).double().eval()
     x = normals(10, 3) + 4

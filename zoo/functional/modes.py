@@ -88,6 +88,8 @@ def mode_counts(samples: Tensor, centres: Tensor, sigma: float, within: float = 
         raise ValueError(f"samples must be floating point, got dtype {samples.dtype}")
     if not (sigma > 0 and within > 0):
         raise ValueError(f"sigma and within must be positive, got {sigma} and {within}")
+    if samples.dtype in (torch.float16, torch.bfloat16):  # which round the centres' places, too
+        samples = samples.float()
     # The product form of the distance cancels for samples near a centre: take differences.
     distance = torch.cdist(
         samples, centres.to(samples), compute_mode="donot_use_mm_for_euclid_dist"

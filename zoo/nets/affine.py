@@ -42,7 +42,8 @@ class ActNorm(Layer):
 
     .. math:: y = \frac{x - m}{d}\, e^{s} + b
 
-    Mean m and deviation d are those of the first batch and stay; s and b are learnt from 0. That
+    Mean m and deviation d are those of the first batch and stay (d is 1 where it holds one value
+    of each channel); s and b are learnt from 0. That
     m and d are buffers keeps several processes equal, each of which has another first batch.
 
     Args:
@@ -69,7 +70,8 @@ class ActNorm(Layer):
         if not self._known and not bool(self.measured):
             mean, variance = _moments(x.detach())
             self.mean.copy_(mean)
-            self.log_std.copy_(0.5 * (variance + 1e-6).log())
+            if len(x) * _places(x) > 1:  # one value shows no deviation: 1 remains
+                self.log_std.copy_(0.5 * (variance + 1e-6).log())
             self.measured.fill_(1)
         self._known = True
 
