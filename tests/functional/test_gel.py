@@ -350,6 +350,51 @@ def test_et_solves_on_a_face_and_gives_the_rest_no_weight():
     assert gel_one_sample(m, torch.tensor([3.0, 1.0]), "el").status == "infeasible"
 
 
+def on_a_face(seed, sigma):
+    """Kernel moments, the worse conditioned the smaller sigma, and two targets on their hull."""
+    m = kernel_moments(normal(seed, 150, 4), normal(seed + 50, 20, 4), sigma=sigma)
+    apart = (torch.arange(150) < 50).double()[:, None] / 1000
+    weights = normal(seed + 90, 50).softmax(0)
+    faced = torch.cat([m, apart], 1)  # the first fifty span a face
+    return {"vertex": (m, m[m[:, 0].argmax()]), "face": (faced, weights @ faced[:50])}
+
+
+@pytest.mark.parametrize("sigma", [1.0, 0.1, 0.01, 0.001])
+@pytest.mark.parametrize("which", ["vertex", "face"])
+def test_rounding_never_proves_a_target_on_a_face_infeasible(which, sigma):
+    """The condition is 1e2 to 1e8; at the last, whitened moments have seven digits."""
+    found = []
+    for seed in range(8):
+        m, c = on_a_face(seed, sigma)[which]
+        result = gel_one_sample(m, c, "et")
+        found.append(result.status)
+        if result.status == "undecided":
+            assert math.isnan(result.divergence) and result.weights.isnan().all()
+        assert gel_one_sample(m, c, "el").status == "infeasible"
+    assert set(found) <= ({"solved"} if sigma >= 0.01 else {"solved", "undecided"})
+    assert found.count("solved") >= 6
+
+
+@pytest.mark.parametrize(("sigma", "outside", "inside"), [(1.0, 1e-6, 1e-4), (0.001, 1e-4, 1e-3)])
+def test_what_is_off_by_more_than_rounding_is_decided(sigma, outside, inside):
+    for seed in range(8):
+        m, c = on_a_face(seed, sigma)["vertex"]
+        away = c - m.mean(0)
+        assert gel_one_sample(m, c + outside * away).status == "infeasible"
+        assert gel_one_sample(m, c - inside * away).status == "solved"
+        assert gel_one_sample(m, c + 1e-13 * away).status != "infeasible"  # no digits for that
+
+
+def test_a_class_that_is_undecided_leaves_the_whole_so():
+    m, c = on_a_face(0, 0.0001)["vertex"]
+    near = c + 1e-10 * (c - m.mean(0))
+    assert gel_one_sample(m, near).status == "undecided"
+    labels, rows = torch.arange(300) // 150, m.repeat(2, 1)
+    found = gel_per_class(rows, labels, torch.stack([m.mean(0), near]), torch.tensor([10, 10]))
+    assert found.status == "undecided" and math.isnan(found.divergence)
+    assert found.weights.isnan().all() and not found.conditional_weights[:150].isnan().any()
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_more_moments_than_samples(objective):
     m = normal(0, 12, 30)

@@ -78,9 +78,9 @@ _RESIDUAL = 1e-6  # largest whitened moment error (and mass error) that may be c
 class GELResult(NamedTuple):
     """Outcome of the one-sample problem; `weights` follow the row order of the test moments."""
 
-    status: str  # "solved" or "infeasible"
-    weights: Tensor  # (N,), sums to 1; NaN when infeasible
-    divergence: float  # nats, >= 0; +inf when infeasible
+    status: str  # "solved", "infeasible", or "undecided" where only rounding tells
+    weights: Tensor  # (N,), sums to 1; NaN unless solved
+    divergence: float  # nats, >= 0; +inf when infeasible, NaN when undecided
     residual: float  # whitened moment error at the last iterate (inf: target off the affine span)
     iterations: int
     rank: int  # linearly independent moments
@@ -144,7 +144,8 @@ def gel_one_sample(
     Returns:
         The result.  "solved" implies a whitened residual below 1e-6; a target that no admissible
         weights can reach (outside the hull; for "el" also on its boundary; for every objective
-        off the affine span) gives "infeasible", never an exception.
+        off the affine span) gives "infeasible", never an exception; "undecided" says that it
+        lies nearer to a face of the hull than the moments' digits tell.
 
     Raises:
         ValueError: on empty, non-finite or mismatched input, or an unknown objective.
@@ -176,14 +177,15 @@ def gel_one_sample(
     if objective == "euclidean":
         weights, iterations = (1 + rows @ space.offset) / n, 1
     else:
-        weights, iterations, possible = minimise_dual([rows - space.offset], objective)
+        weights, iterations, possible = minimise_dual(
+            [rows - space.offset], objective, space.rounding
+        )
     mass = weights.sum()
     weights = weights / mass
     residual = (weights @ rows - space.offset).norm().item()
     if not (possible and residual < _RESIDUAL and abs(mass.item() - 1) < _RESIDUAL):
-        return GELResult(
-            "infeasible", _nan(n, space), math.inf, residual, iterations, rank, baseline
-        )
+        status, divergence = _unsolved(possible and objective != "el")
+        return GELResult(status, _nan(n, space), divergence, residual, iterations, rank, baseline)
     divergence = _divergence(weights, objective)
     return GELResult("solved", weights, divergence, residual, iterations, rank, baseline)
 
@@ -243,7 +245,9 @@ def gel_two_sample(
             lam = torch.linalg.solve(x.T @ x / n + y.T @ y / m, gap)
             p, q, iterations = (1 + x @ lam) / n, (1 - y @ lam) / m, 1
         else:
-            weights, iterations, possible = minimise_dual([x - gap / 2, -(y + gap / 2)], objective)
+            weights, iterations, possible = minimise_dual(
+                [x - gap / 2, -(y + gap / 2)], objective, space.rounding
+            )
             p, q = weights[:n], weights[n:]
         mass = torch.stack([p.sum(), q.sum()])
         p, q = p / mass[0], q / mass[1]
@@ -255,10 +259,8 @@ def gel_two_sample(
                 "solved", p, q, sum(parts), *parts, residual, iterations, rank, baseline
             )
     p, q = _nan(n, space), _nan(m, space)
-    inf = math.inf
-    return TwoSampleGELResult(
-        "infeasible", p, q, inf, inf, inf, residual, iterations, rank, baseline
-    )
+    status, none = _unsolved(possible and space.in_span and objective != "el")
+    return TwoSampleGELResult(status, p, q, none, none, none, residual, iterations, rank, baseline)
 
 
 def gel_per_class(
@@ -322,8 +324,8 @@ def gel_per_class(
         classes.append(result)
     total = _chain_rule(p, s, divergence, objective)
     weights = torch.where(p[test_labels] > 0, p[test_labels] * within, 0.0)
-    status = "solved" if math.isfinite(total) else "infeasible"
-    if status == "infeasible":
+    status = "solved" if math.isfinite(total) else _unsolved(math.isnan(total))[0]
+    if status != "solved":
         weights = torch.full_like(weights, math.nan)
     return PerClassGELResult(status, weights, within, total, divergence, p, s, tuple(classes))
 
@@ -358,6 +360,11 @@ def _baseline(objective: str, factor: float, n: int, m: int | None) -> float | N
     if m is None:
         return None
     return (2 if objective == "euclidean" else 1) * factor * (1 / n + 1 / m)
+
+
+def _unsolved(possible: bool) -> tuple[str, float]:
+    """Status and divergence where there is no solution: proven, or not to be told from rounding."""
+    return ("undecided", math.nan) if possible else ("infeasible", math.inf)
 
 
 def _nan(n: int, space: Space) -> Tensor:

@@ -17,6 +17,8 @@ from torch import Tensor
 __all__ = ["Space", "minimise_dual", "whiten"]
 
 _MARGIN = 1e-9  # a hyperplane must separate by this (whitened) to prove ET infeasible
+_DIGITS = 16  # and by so many times the rounding of the moments
+_REACH = 10.0  # a step is at most so much longer than the multipliers, which begin at 0
 _FAR = 1e6  # EL multipliers longer than this mean a target on the hull's boundary
 _ITERATIONS = 300
 _CHUNK = 4096  # rows handled at once wherever a temporary would otherwise be as tall as the data
@@ -28,6 +30,7 @@ class Space(NamedTuple):
     rows: list[Tensor]  # each side, centred on its own mean, (n_s, rank)
     offset: Tensor  # (rank,): target - mean, or test mean - model mean
     in_span: bool  # whether the offset lies in the span of the rows
+    rounding: Tensor  # (q, rank): |rounding @ λ| is the error of a row's product with λ
 
 
 def whiten(sides: Sequence[Tensor], target: Tensor | None, rtol: float | None) -> Space:
@@ -65,10 +68,12 @@ def whiten(sides: Sequence[Tensor], target: Tensor | None, rtol: float | None) -
     in_span = in_span and bool(offset.norm() < 1e12)
     white = basis.T * (math.sqrt(n) / spread)
     rows = list((pooled @ white).split([len(side) for side in sides]))
-    return Space(rows, offset @ white, in_span)
+    return Space(rows, offset @ white, in_span, (eps / scale)[:, None] * white)
 
 
-def minimise_dual(sides: list[Tensor], objective: str) -> tuple[Tensor, int, bool]:
+def minimise_dual(
+    sides: list[Tensor], objective: str, rounding: Tensor
+) -> tuple[Tensor, int, bool]:
     """Minimise the ET or EL dual over λ; each side's rows enter as λ·row (test side negated).
 
     ET: Σ_sides logsumexp(rows λ).  EL: -Σ log*(1 + rows λ) / n, where log* continues the
@@ -77,7 +82,8 @@ def minimise_dual(sides: list[Tensor], objective: str) -> tuple[Tensor, int, boo
 
     Returns:
         Weights, (n,), each side summing to 1 at a solution; the number of iterations; and whether
-        a solution may exist (False: a separating hyperplane or a boundary was found).
+        a solution may exist (False: a hyperplane that separates by more than rounding, or a
+        boundary, was found).
     """
     lengths = [len(side) for side in sides]
     rows = torch.cat(sides)
@@ -97,17 +103,22 @@ def minimise_dual(sides: list[Tensor], objective: str) -> tuple[Tensor, int, boo
         if size < 1e-14:
             break
         iteration += 1
-        step = -_solve(_hessian(rows, lengths, slope, curvature, objective), grad)
+        bend = _hessian(rows, lengths, slope, curvature, objective)
+        longest = _REACH * (_REACH + lam.norm().item()) if objective == "et" else math.inf
+        step = -_solve(bend, grad, longest)
         v, decrement = rows @ step, -(grad @ step).item()
         # Below `settled` the dual's value no longer resolves progress, but its gradient does.
         small = decrement < settled
         if small and (size < 1e-10 or size > 0.5 * previous):
             break
-        previous = size
-        t = 1.0 if small else _line_search(u, v, lengths, objective, decrement)
-        open_ = not _separates(v, step, lengths, objective)
+        previous = size if small else math.inf
+        if small:
+            t = _gradient_search(rows, u, v, lengths, objective)
+        else:
+            t = _line_search(u, v, lengths, objective, decrement)
+        open_ = not _separates(v, step, lengths, objective, rounding)
         lam, u = lam + t * step, u + t * v
-        open_ = open_ and not _separates(u, lam, lengths, objective)
+        open_ = open_ and not _separates(u, lam, lengths, objective, rounding)
         far = lam.norm().item()
         if t == 0 or far > 1e9:  # no progress, or on the boundary as far as floats tell
             break
@@ -150,14 +161,20 @@ def _hessian(
     return out
 
 
-def _solve(hessian: Tensor, grad: Tensor) -> Tensor:
-    """Solve the Newton system with the smallest ridge that makes it numerically definite."""
+def _solve(hessian: Tensor, grad: Tensor, longest: float) -> Tensor:
+    """Solve the Newton system with the smallest ridge that makes it definite and its step short.
+
+    On a face of the hull all curvature across the face vanishes; without a bound on the step,
+    rounding of the gradient there would become multipliers of any size.
+    """
     ridge = max(1e-14 * hessian.diagonal().mean().item(), 1e-30)
     while ridge < 1e150:
         hessian.diagonal().add_(ridge)
         factor, failed = torch.linalg.cholesky_ex(hessian)
         if not bool(failed):
-            return torch.cholesky_solve(grad[:, None], factor)[:, 0]
+            step = torch.cholesky_solve(grad[:, None], factor)[:, 0]
+            if step.norm().item() <= longest:
+                return step
         ridge *= 10
     return grad
 
@@ -183,8 +200,29 @@ def _line_search(
     return 0.0
 
 
-def _separates(u: Tensor, lam: Tensor, lengths: list[int], objective: str) -> bool:
+def _gradient_search(
+    rows: Tensor, u: Tensor, v: Tensor, lengths: list[int], objective: str
+) -> float:
+    """Step length where the dual's value is flat to rounding: double while the gradient halves.
+
+    Towards a face of the hull a Newton step divides the gradient by e at most.
+    """
+
+    def size(t: float) -> float:
+        return (_dual(u + t * v, lengths, objective)[1] @ rows).norm().item()
+
+    t, now = 1.0, size(1.0)
+    while t < 1e6 and (further := size(2 * t)) < now / 2:
+        t, now = 2 * t, further
+    return t
+
+
+def _separates(
+    u: Tensor, lam: Tensor, lengths: list[int], objective: str, rounding: Tensor
+) -> bool:
     """Whether λ, with u = rows λ, proves that no admissible weights exist."""
     if objective == "el":
         return bool(u.min() > 0)
-    return sum(side.max().item() for side in u.split(lengths)) < -_MARGIN * lam.norm().item()
+    error = (rounding @ lam).norm().item()
+    margin = max(_MARGIN * lam.norm().item(), _DIGITS * error)
+    return sum(side.max().item() for side in u.split(lengths)) < -margin
