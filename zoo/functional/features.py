@@ -126,7 +126,8 @@ def kernel_distance_full(x: Tensor, y: Tensor) -> Tensor:
     check_pair(x=x, y=y)
     if min(len(x), len(y)) < 2:
         raise ValueError(f"needs 2 samples in each set, got {len(x)} and {len(y)}")
-    return _unbiased_mmd(*_around_centre(x, y), _FULL_TILE)
+    real, fake = _around_centre(x, y)
+    return _unbiased_mmd(real, fake, _FULL_TILE)
 
 
 def inception_style_score(
