@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.core.errors import UserError
@@ -29,15 +30,21 @@ def ema_of(network: nn.Module, decay: float) -> AveragedModel:
     """
     if not 0 <= decay < 1:
         raise UserError(f"ema_decay must lie in [0, 1), got {decay}.")
-
-    def move(average: Any, present: Any, updates: Tensor) -> None:
-        n = int(updates)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(average, present, updates)
-
-    average = AveragedModel(network, multi_avg_fn=move, use_buffers=True)  # type: ignore[arg-type]
+    average = AveragedModel(network, multi_avg_fn=_Move(decay), use_buffers=True)
     return average.requires_grad_(False)
 
 
 def update_ema(average: AveragedModel, network: nn.Module) -> None:
     """Moves an average from `ema_of` towards the network's present weights."""
     average.update_parameters(network)
+
+
+@dataclass(frozen=True)
+class _Move:
+    """What `AveragedModel` calls at an update; no closure, since those cannot be pickled."""
+
+    decay: float
+
+    def __call__(self, average: Any, present: Any, updates: Any) -> None:
+        n = int(updates)
+        get_ema_multi_avg_fn(min(self.decay, (1 + n) / (10 + n)))(average, present, updates)
