@@ -28,8 +28,9 @@ from zoo.shelf.page import model_card
 from zoo.shelf.run_folder import RunFolder
 from zoo.shelf.run_weights import load_run, read_checkpoint
 from zoo.shelf.shelf import available, load, read_card, write_entry
+from zoo.show.drawing import unseen
 from zoo.show.pictures import save_png
-from zoo.show.sheets import draw, unseen
+from zoo.show.views import sheets
 
 __all__ = ["main", "publish", "send"]
 
@@ -79,7 +80,7 @@ def publish(
     }
     card = {**about, "evaluations": reports, "scores": reports["full"]["scores"]}
     folder = write_entry(name, model, card, half=half, shelf=shelf)
-    for title, sheet in draw(published, unseen(data, "test")).items():
+    for title, sheet in sheets(published, unseen(data, "test")).items():
         save_png(sheet, folder / f"{title}.png")
     return folder
 

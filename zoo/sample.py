@@ -9,35 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from zoo.contract.answering import SEEDS
-from zoo.contract.capabilities import (
-    Completes,
-    Interpolates,
-    Samples,
-    Traverses,
-    capabilities,
-    conditions,
-)
-from zoo.core.arguments import Parser
-from zoo.core.errors import (
-    UserError,
-    check_choice,
-    check_interval,
-    did_you_mean,
-    exit_on_user_error,
-)
-from zoo.data.decode import Unreadable, decode
-from zoo.shelf.shelf import load_any
-from zoo.show.pictures import grid, save_png
+from zoo.contract.capabilities import capabilities, conditions
+from zoo.core.arguments import SEEDS, Parser
+from zoo.core.errors import UserError, check_choice, check_interval, exit_on_user_error
+from zoo.show.views import MOST, UNASKED, VIEWS, Option, View
 
 __all__ = ["main"]
-
-
-HALVES = ("top", "bottom", "left", "right")
-MOST = 10_000  # images in one PNG; more is no picture but a way to run out of memory
 
 
 def _parser() -> Parser:
@@ -54,25 +31,34 @@ def _parser() -> Parser:
         help="see python -m zoo.list; hf://owner/name works, too",
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this and stop")
-    parser.add_argument("--n", type=int, help="images (default 64), or rows (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="makes the draw repeatable (default 0)")
-    parser.add_argument("--steps", type=int, help="images along a row (default 10)")
     parser.add_argument("--out", type=Path, default=Path("grid.png"), help="default: grid.png")
-    parser.add_argument(
-        "--traverse", nargs="?", const="", metavar="CODE", help="vary a latent code along each row"
-    )
-    parser.add_argument(
-        "--interpolate", action="store_true", help="walk between two samples along each row"
-    )
-    parser.add_argument(
-        "--complete", type=Path, metavar="IMAGE", help="draw what --mask covers of an image anew"
-    )
-    parser.add_argument(
-        "--mask",
-        metavar="HALF_OR_PNG",
-        help="top, bottom (default), left, right, or a picture that is white where it covers",
-    )
+    for view in VIEWS.values():
+        if view.flag:
+            parser.add_argument(f"--{view.flag}", dest=view.flag, help=view.help, **_takes(view))
+    for option in _options():
+        parser.add_argument(
+            f"--{option.name}",
+            dest=option.name,
+            type=option.kind,
+            metavar=option.metavar,
+            help=option.help,
+        )
     return parser
+
+
+def _takes(view: View) -> dict[str, Any]:
+    """Says what stands after the flag of a picture: an image, perhaps a part, or nothing."""
+    if view.images:
+        return {"type": Path, "metavar": "IMAGE"}
+    if view.part:
+        return {"nargs": "?", "const": "", "metavar": view.part.upper()}
+    return {"action": "store_const", "const": True}
+
+
+def _options() -> list[Option]:
+    """Lists the options of all pictures, each once."""
+    return list({o.name: o for view in VIEWS.values() for o in view.options}.values())
 
 
 def _add_conditions(parser: Parser, model: Any) -> None:
@@ -84,100 +70,84 @@ def _add_conditions(parser: Parser, model: Any) -> None:
         parser.add_argument(f"--{name}", type=kind, help="condition of this model")
 
 
+def _asked(options: argparse.Namespace) -> View:
+    """Returns which picture is asked for.
+
+    Raises:
+        UserError: if there are several.
+    """
+    asked = [v for v in VIEWS.values() if v.flag and getattr(options, v.flag) is not None]
+    if len(asked) > 1:
+        flags = " and ".join(f"--{view.flag}" for view in asked)
+        raise UserError(f"{flags} are different pictures; ask for one at a time.")
+    return asked[0] if asked else VIEWS[UNASKED]
+
+
 def _check(options: argparse.Namespace) -> None:
     """Refuses what no model could draw.
 
     Raises:
         UserError: naming the option.
     """
-    rows = options.traverse is not None or options.interpolate
-    given = {"--traverse": options.traverse is not None, "--interpolate": options.interpolate,
-             "--complete": options.complete is not None}  # fmt: skip
-    asked = [name for name, is_given in given.items() if is_given]
-    if len(asked) > 1:
-        raise UserError(f"{' and '.join(asked)} are different pictures; ask for one at a time.")
-    if options.mask is not None and options.complete is None:
-        raise UserError("--mask belongs to --complete.")
-    if options.steps is not None and not rows:
-        raise UserError("--steps belongs to --traverse or --interpolate.")
-    for name in ("n", "steps"):
-        value = getattr(options, name)
-        if value is not None:
-            check_interval(f"--{name}", value, f"[1, {MOST}]")
-    if rows and (options.n or 8) * (options.steps or 10) > MOST:
+    view = _asked(options)
+    for option in _options():
+        value = getattr(options, option.name)
+        if value is None:
+            continue
+        if option.name not in {own.name for own in view.options}:
+            owners = [v.flag for v in VIEWS.values() if v.flag and option in v.options]
+            text = " or ".join(f"--{flag}" for flag in owners)
+            raise UserError(f"--{option.name} belongs to {text}.")
+        if option.interval:
+            check_interval(f"--{option.name}", value, option.interval)
+    given = _given(view, options)
+    if view.in_rows and given["n"] * given["steps"] > MOST:
         raise UserError(f"--n times --steps must be at most {MOST}: they share one picture.")
     check_interval("--seed", options.seed, SEEDS)
     if options.out.suffix.lower() != ".png":
         raise UserError(f"--out must end in .png, got {options.out}.")
 
 
-def _draw(model: Any, options: argparse.Namespace) -> Tensor:
-    given = {name: getattr(options, name) for name in conditions(model)} if _samples(model) else {}
-    asked = {name: value for name, value in given.items() if value is not None}
-    if options.complete is not None:
-        return _completions(model, options, asked)
-    if options.traverse is None and not options.interpolate:
-        if not _samples(model):
-            raise UserError(f"this model cannot sample; it can {_can(model)}.")
-        return model.sample(64 if options.n is None else options.n, seed=options.seed, **asked)
-    if asked:
+def _given(view: View, options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the values of a picture's options, given ones and defaults."""
+    values = {option.name: (getattr(options, option.name), option.default)
+              for option in view.options}  # fmt: skip
+    return {name: default if value is None else value for name, (value, default) in values.items()}
+
+
+def _draw(model: Any, options: argparse.Namespace) -> Any:
+    """Draws the picture that is asked for.
+
+    Raises:
+        UserError: if it cannot be drawn of this model.
+    """
+    view = _asked(options)
+    if not view.can(model):
+        can = ", ".join(capabilities(model)) or "nothing"
+        raise UserError(f"this model cannot {view.capability}; it can {can}.")
+    if view.lacks and (reason := view.lacks(model)):
+        raise UserError(f"--{view.flag} has nothing to show of this model: {reason}.")
+    known = conditions(model) if VIEWS[UNASKED].can(model) else ()
+    asked = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
+    if asked and not view.conditions:
         raise UserError(f"--{next(iter(asked))} is a condition of samples, not of this picture.")
-    size = {"rows": options.n or 8, "steps": options.steps or 10, "seed": options.seed}
-    if options.interpolate:
-        if not isinstance(model, Interpolates):
-            raise UserError(f"this model cannot interpolate; it can {_can(model)}.")
-        return model.interpolate(**size)
-    if not isinstance(model, Traverses):
-        raise UserError(f"this model has no codes to traverse; it can {_can(model)}.")
-    code = options.traverse or model.codes()[0]
-    check_choice("code", code, model.codes())
-    return model.traverse(code, **size)
+    begin: dict[str, Any] = {}
+    if view.images:
+        from zoo.show.drawing import read_picture
+
+        path = getattr(options, view.flag)
+        begin = {"images": read_picture(path, model.spec, model.spec.channels)}
+    part = _part(view, model, getattr(options, view.flag)) if view.part else ""
+    arguments = {**_given(view, options), **asked, **begin}
+    return view.picture(model, part, seed=options.seed, **arguments).sheet
 
 
-def _completions(model: Any, options: argparse.Namespace, asked: dict[str, Any]) -> Tensor:
-    """Returns the image, the image with its covered part in grey, and completions of it."""
-    spec = model.spec
-    if not isinstance(model, Completes):
-        raise UserError(f"this model cannot complete images; it can {_can(model)}.")
-    image = _picture(options.complete, spec, spec.channels)
-    height, width = image.shape[-2:]
-    mask = torch.zeros(1, 1, height, width, dtype=torch.bool)
-    half = "bottom" if options.mask is None else options.mask
-    parts = {
-        "top": (slice(0, height // 2), slice(None)),
-        "bottom": (slice(height // 2, None), slice(None)),
-        "left": (slice(None), slice(0, width // 2)),
-        "right": (slice(None), slice(width // 2, None)),
-    }
-    if half in parts:
-        mask[(..., *parts[half])] = True
-    elif not Path(half).is_file():
-        raise UserError(f"--mask is neither a half nor a file. {did_you_mean(half, HALVES)}")
-    else:
-        mask = _picture(Path(half), spec, 1) > 0.5
-    count = 14 if options.n is None else options.n
-    images = image.expand(count, -1, -1, -1)
-    done = model.complete(images, mask, seed=options.seed, **asked).cpu()
-    return torch.cat([image, image.where(~mask, 0.5), done])
-
-
-def _picture(path: Path, spec: Any, channels: int) -> Tensor:
-    """Reads an image file in the size of a model's images, in [0, 1], shape (1, C, H, W)."""
-    if spec.height != spec.width:
-        raise UserError(f"only square images are completed; the model's are {spec.shape}.")
-    try:
-        pixels, _ = decode(path, spec.height, channels, "centre")
-    except Unreadable as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-    return pixels[None].float() / 255
-
-
-def _samples(model: Any) -> bool:
-    return isinstance(model, Samples)
-
-
-def _can(model: Any) -> str:
-    return ", ".join(capabilities(model)) or "nothing"
+def _part(view: View, model: Any, asked: str) -> str:
+    """Returns the part that is asked for, or the first one."""
+    parts = view.parts_of(model)
+    part = asked or next(iter(parts), "")
+    check_choice(view.part, part, parts)
+    return part
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -195,14 +165,18 @@ def run(arguments: Sequence[str]) -> None:
         return
     if not known.help:
         _check(known)
+    # Only from here on is torch needed: help and refusals need not wait for it.
+    from zoo.shelf.shelf import load_any
+    from zoo.show.pictures import save_png
+
     model = load_any(known.model)
-    if _samples(model):
+    if VIEWS[UNASKED].can(model):
         _add_conditions(parser, model)
     if known.help:
         parser.print_help()
         return
     options = parser.read(arguments)
-    save_png(grid(_draw(model, options)), options.out)
+    save_png(_draw(model, options), options.out)
     print(options.out)
 
 

@@ -300,3 +300,43 @@ def test_a_completion_keeps_what_is_not_covered(completing, line, covered):
 def test_wrong_wishes_for_completions_are_refused(completing, line, words, capsys):
     assert zoo.sample.main(line.split()) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.fixture
+def others(sample, shelf, tmp_path):
+    """Publishes one model that reconstructs, one with a prior, one that gives images back."""
+    torch.manual_seed(0)
+    spec = ImageSpec(1, 8, 8, 10)
+    write_entry("coded", MODELS["VAE"](spec, latent_dim=2, width=4), {}, shelf=shelf)
+    write_entry("drawn", MODELS["GAN"](spec, latent_dim=2, width=4), {}, shelf=shelf)
+    write_entry("flow", MODELS["NICE"](spec, hidden=8), {}, shelf=shelf)
+    (tmp_path / "in").mkdir()
+    Image.new("L", (8, 8), 255).save(tmp_path / "in" / "white.bmp")
+
+
+def test_an_image_stands_above_its_reconstruction(others, sample):
+    content, size = sample("--reconstruct in/white.bmp", model="coded")
+    assert size == pixels(1, 2)
+    rows = np.array(Image.open(io.BytesIO(content)).convert("L"))
+    assert (rows[2:58, 2:58] == 255).all() and (rows[60:116, 2:58] < 255).all()
+
+
+def test_rows_go_through_the_origin(others, sample):
+    assert sample("--origin --n 2", model="drawn")[1] == pixels(11, 2)
+    assert sample("--origin --n 1 --steps 3", model="drawn")[1] == pixels(3, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("flow --reconstruct in/white.bmp", "what it reconstructs is the image itself"),
+        ("tiny --reconstruct in/white.bmp", "this model cannot reconstruct; it can sample"),
+        ("coded --reconstruct nothing.png", "nothing.png cannot be read"),
+        ("coded --origin --mask top", "--mask belongs to --complete."),
+        ("flow --origin", "--origin has nothing to show of this model: it decodes no draws"),
+        ("tiny --illustrate", "this model cannot illustrate"),
+    ],
+)
+def test_what_a_model_cannot_show_is_a_sentence(others, line, words, capsys):
+    assert zoo.sample.main(line.split()) == 2
+    assert words in capsys.readouterr().err

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from zoo.core.arguments import SEEDS
 from zoo.core.errors import check_interval
 
-__all__ = ["SEEDS", "answering", "generator_for", "in_chunks"]
+__all__ = ["answering", "generator_for", "in_chunks"]
 
-SEEDS = f"[0, {2**63 - 1}]"  # what torch's generators take on every platform
 CHUNK = 500  # images that pass a network at once; more is no faster on a CPU
 
 

@@ -7,9 +7,10 @@ images are float32 in [0, 1], shape (B, C, H, W); likelihoods are nats per examp
 from __future__ import annotations
 
 import inspect
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from torch import Tensor
+if TYPE_CHECKING:  # so that whoever asks what there is to ask for need not wait for torch
+    from torch import Tensor
 
 __all__ = [
     "CAPABILITIES",

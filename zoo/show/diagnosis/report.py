@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
 
-from zoo.contract.capabilities import Interpolates, Reconstructs, Samples, Traverses
+from zoo.contract.capabilities import Samples
 from zoo.judge.protocols.reweighting import DROPPED
 from zoo.show.diagnosis.advice import advise, missing_classes, summary, varieties
 from zoo.show.diagnosis.case import Case
@@ -16,12 +17,14 @@ from zoo.show.diagnosis.evidence import upper
 from zoo.show.diagnosis.galleries import neighbours, spurious, uncovered
 from zoo.show.markup import bar, document, figure, prose, score_table, section, table, text
 from zoo.show.pictures import grid
+from zoo.show.views import REPORT, SEED, fitting
 
 __all__ = ["page"]
 
-SEED = 0
 SHOWN = 64  # images of a sheet
-CODES = 6  # traversals; further codes are only named
+ROWS = 5  # of pictures that have as many as one likes
+IMAGES = 32  # that pictures begin with
+PARTS = 6  # of a picture that is drawn part by part; further ones are only named
 CURVES = 24
 
 
@@ -29,8 +32,8 @@ def page(case: Case) -> str:
     """Writes the report as one HTML page that needs no network."""
     parts = (
         _head(case), _verdict(case), _samples(case), _scores(case), _classes(case),
-        uncovered(case), spurious(case), neighbours(case), _traversals(case),
-        _reconstructions(case), _walks(case), _curves(case), _notes(case),
+        uncovered(case), spurious(case), neighbours(case), *_views(case), _curves(case),
+        _notes(case),
     )  # fmt: skip
     title = f"Diagnosis of {case.title}"
     return document(title, "\n".join(part for part in parts if part))
@@ -176,46 +179,20 @@ def _cell(drawn: str, value: str, bad: bool) -> str:
 # ---------------------------------------------------------------- what the model can show
 
 
-def _traversals(case: Case) -> str:
-    if not isinstance(case.model, Traverses):
-        return ""
-    codes = case.model.codes()
-    sheets = [
-        figure(
-            grid(case.model.traverse(code, rows=5, seed=SEED)),
-            f"five rows of images; along each only {code} changes",
-            code,
+def _views(case: Case) -> Iterator[str]:
+    """Shows all that the model can show, a section for each view."""
+    split, spec = case.task.split, case.task.data.spec
+    images = None if spec.points else case.images(split, torch.arange(min(IMAGES, case.task.count)))
+    for view in fitting(case.model, REPORT, images is not None):
+        parts = view.parts_of(case.model)
+        begin = {"images": images} if view.images else {}
+        size = {"n": ROWS} if view.in_rows else {}
+        pictures = (
+            view.picture(case.model, part, seed=SEED, **begin, **size) for part in parts[:PARTS]
         )
-        for code in codes[:CODES]
-    ]
-    more = f"<p>Not shown: {text(', '.join(codes[CODES:]))}.</p>" if len(codes) > CODES else ""
-    about = "<p>Along a row only the named code changes, everything else stays.</p>"
-    return section("Traversals", about, f'<div class="beside">{"".join(sheets)}</div>', more)
-
-
-def _reconstructions(case: Case) -> str:
-    if not isinstance(case.model, Reconstructs):
-        return ""
-    x = case.images(case.task.split, torch.arange(min(10, case.task.count)))
-    again = case.model.reconstruct(x).detach().cpu().clamp(0, 1)
-    error = (again - x).square().mean()
-    sheet = figure(
-        grid(torch.stack([x, again])),
-        "a row of real images above their reconstructions",
-        f"Real images above their reconstructions; mean squared error {error:.4f} per pixel",
-    )
-    return section("Reconstructions", sheet)
-
-
-def _walks(case: Case) -> str:
-    if not isinstance(case.model, Interpolates):
-        return ""
-    sheet = figure(
-        grid(case.model.interpolate(rows=5, seed=SEED)),
-        "five rows of images, each from one sample to another",
-        "Each row walks from one sample to another",
-    )
-    return section("Walks between samples", sheet)
+        drawn = "".join(figure(p.sheet, p.caption, p.caption) for p in pictures)
+        more = f"<p>Not shown: {text(', '.join(parts[PARTS:]))}.</p>" if parts[PARTS:] else ""
+        yield section(view.title, f'<div class="beside">{drawn}</div>', more)
 
 
 def _curves(case: Case) -> str:

@@ -15,20 +15,13 @@ from zoo.show.gallery.exhibit import Exhibit, amount
 from zoo.show.gallery.prose import about, header, without_header
 from zoo.show.gallery.style import PAGE
 from zoo.show.markup import document, prose, score_table, section, table, text
+from zoo.show.views import UNASKED, VIEWS, view_of
 
 __all__ = ["GENERATOR", "Picture", "capital", "linked", "page"]
 
 GENERATOR = '<meta name="generator" content="zoo.gallery">\n'
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 INLINE = re.compile(r"``([^`]+)``|`([^`]+)`")
-CAPTIONS = {
-    "samples": "Samples, the first ones drawn, none chosen",
-    "captions": "Below each caption: four sketches, each beside what was made of it",
-    "completions": "A test image, the half of it that is kept, and six ways to complete it",
-    "reconstructions": "Test images, and below each its reconstruction from its code",
-    "origin": "Each row walks from a latent code through the origin to its opposite",
-    "traversals": "One image, and what each code makes of it; a row for every code",
-}
 Picture = tuple[str, int, int]  # address beside the page, width, height
 
 
@@ -87,22 +80,31 @@ def _head(e: Exhibit) -> str:
 
 def _commands(e: Exhibit) -> str:
     """Lists what to type to load, sample, verify, look into and train the model again."""
-    can = capabilities(MODELS[e.family])
     load = [f'model = zoo.load("{e.name}")']
     if e.generative:
         load.append("images = model.sample(64, seed=0)")
     lines = [f"python -m zoo.verify {e.name}"]
     if e.generative:
-        lines.insert(0, f"python -m zoo.sample {e.name} --out grid.png")
         lines.append(f"python -m zoo.diagnose {e.name} --out report.html")
-    if "traverse" in can:
-        lines.insert(1, f"python -m zoo.sample {e.name} --traverse --out codes.png")
+    lines = [*_draws(e), *lines]
     if e.recipe is not None:
         seed = (e.card.get("recipe") or {}).get("seed_everything", 0)
         more = f" --seed_everything {seed}" if seed else ""
         lines.append(f"python -m zoo.fit recipes/{e.recipe.name}{more}")
     blocks = "".join(_copied(block) for block in (["import zoo", "", *load], *([x] for x in lines)))
     return f'<div>{blocks}<p class="soft">A click selects a whole command.</p></div>'
+
+
+def _draws(e: Exhibit) -> list[str]:
+    """Lists what to type to draw what can surely be drawn, without anything at hand."""
+    can = capabilities(MODELS[e.family])
+    lines = []
+    for view in VIEWS.values():
+        asked = view.flag or view.name == UNASKED
+        if asked and view.capability in can and not view.images and view.lacks is None:
+            flag = f" --{view.flag}" if view.flag else ""
+            lines.append(f"python -m zoo.sample {e.name}{flag} --out {view.name}.png")
+    return lines
 
 
 def _copied(lines: Sequence[str]) -> str:
@@ -119,9 +121,8 @@ def caption(name: str) -> str:
         >>> caption("traverse-category")
         'Along a row only category changes'
     """
-    if name.startswith("traverse-"):
-        return f"Along a row only {name.removeprefix('traverse-')} changes"
-    return CAPTIONS.get(name, name.replace("-", " ").replace("_", " "))
+    found = view_of(name)
+    return name.replace("-", " ").replace("_", " ") if found is None else found[0].says(found[1])
 
 
 def _figure(name: str, picture: Picture) -> str:

@@ -18,11 +18,11 @@ from zoo.show.gallery.prose import about
 from zoo.show.gallery.style import INDEX
 from zoo.show.gallery.wall import PLATE, plate
 from zoo.show.markup import document, text
+from zoo.show.views import VIEWS, view_of
 
 __all__ = ["build_site", "check_target"]
 
 OURS = {"index.html", "models", "pictures"}
-FIRST = ("samples", "completions", "reconstructions")  # pictures, before traversals
 
 
 def build_site(
@@ -74,11 +74,14 @@ def check_target(out: Path) -> None:
 
 
 def _pictures(exhibit: Exhibit, folder: Path) -> dict[str, Picture]:
-    """Copies a model's pictures; those that it drew first come first."""
-    paths = sorted(
-        exhibit.folder.glob("*.png"),
-        key=lambda p: (FIRST.index(p.stem) if p.stem in FIRST else len(FIRST), _natural(p.stem)),
-    )
+    """Copies a model's pictures, in the order of the views; others, which nobody knows, last."""
+    order = list(VIEWS)
+
+    def place(path: Path) -> tuple[int, tuple[str, int]]:
+        found = view_of(path.stem)
+        return order.index(found[0].name) if found else len(order), _natural(path.stem)
+
+    paths = sorted(exhibit.folder.glob("*.png"), key=place)
     found = {}
     for path in paths:
         try:

@@ -9,8 +9,9 @@ import lightning as L
 
 from zoo.core.errors import UserError
 from zoo.data import ImageData
+from zoo.show.drawing import unseen
 from zoo.show.pictures import save_png
-from zoo.show.sheets import draw, unseen
+from zoo.show.views import sheets
 from zoo.training.loggers import Tracker, log_step
 
 __all__ = ["Pictures"]
@@ -42,7 +43,7 @@ class Pictures(L.Callback):
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         images = unseen(data, "val") if isinstance(data, ImageData) else None
-        for name, sheet in draw(pl_module, images).items():
+        for name, sheet in sheets(pl_module, images).items():
             save_png(sheet, self.folder / f"{name}-epoch{epoch:04d}.png")
             for logger in trainer.loggers:
                 if isinstance(logger, Tracker):

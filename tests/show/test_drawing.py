@@ -4,8 +4,9 @@ import torch
 
 from zoo.contract.spec import ImageSpec
 from zoo.data import DATASETS
+from zoo.show.drawing import unseen
 from zoo.show.pictures import tiles
-from zoo.show.sheets import draw, unseen
+from zoo.show.views import sheets
 
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
 
@@ -37,14 +38,14 @@ def cells(sheet):
 
 def test_reconstructions_stand_below_their_images():
     images = torch.rand(32, 1, 28, 28)
-    found = cells(draw(Inverts(), images)["reconstructions"])
+    found = cells(sheets(Inverts(), images)["reconstructions"])
     torch.testing.assert_close(found[0::2].flatten(0, 1), images[:, 0])
     torch.testing.assert_close(found[1::2], 1 - found[0::2])
 
 
 def test_completions_keep_the_upper_half_of_unseen_images():
     images = torch.rand(32, 1, 28, 28)
-    found = cells(draw(Inverts(), images)["completions"])
+    found = cells(sheets(Inverts(), images)["completions"])
     torch.testing.assert_close(found[:, 0], images[:8, 0])
     torch.testing.assert_close(found[:, :, :14], images[:8, :, :14].expand(-1, 8, -1, -1))
     assert (found[:, 1, 14:] == 0.5).all() and (found[:, 2:, 14:] == 1).all()
@@ -64,9 +65,9 @@ class Coded:
 
 
 def test_all_codes_stand_on_one_sheet_row_by_row():
-    sheets = draw(Coded())
-    assert set(sheets) == {"traverse-kind", "traverse-tone", "traversals"}
-    shown = tiles(sheets["traversals"], 28, 28)[:, 0, 0, 0].view(2, 10)
+    found = sheets(Coded())
+    assert set(found) == {"traverse-kind", "traverse-tone", "traversals"}
+    shown = tiles(found["traversals"], 28, 28)[:, 0, 0, 0].view(2, 10)
     torch.testing.assert_close(shown[0, :3], torch.tensor([0, 0.5, 1.0]))
     assert (shown[0, 3:] == 0.5).all()
     torch.testing.assert_close(shown[1], torch.linspace(0, 1, 10))
@@ -74,9 +75,9 @@ def test_all_codes_stand_on_one_sheet_row_by_row():
 
 def test_what_a_flow_reconstructs_is_not_shown_and_nothing_is_without_images():
     images = torch.rand(3, 1, 28, 28)
-    assert set(draw(Inverts(), images)) == {"samples", "completions", "reconstructions"}
-    assert set(draw(Flow(), images)) == {"samples", "completions"}
-    assert set(draw(Inverts())) == {"samples"}
+    assert set(sheets(Inverts(), images)) == {"samples", "completions", "reconstructions"}
+    assert set(sheets(Flow(), images)) == {"samples", "completions"}
+    assert set(sheets(Inverts())) == {"samples"}
 
 
 def test_unseen_images_are_those_of_the_split_and_binarised_as_it_is():
@@ -102,7 +103,7 @@ class Illustrator:
 
 
 def test_images_and_their_sketches_stand_below_their_caption():
-    found = draw(Illustrator([[2, 1], [1, 0], [2, 1], [0, 0]]))["captions"]  # one is there twice
+    found = sheets(Illustrator([[2, 1], [1, 0], [2, 1], [0, 0]]))["captions"]  # one is there twice
     rows = found.split(found.shape[1] // 2, dim=1)
     shown = [cells(row[:, 16:]).mean(dim=(2, 3))[0] for row in rows]
     for shades, first in zip(shown, (0.25, 0.5), strict=True):
@@ -110,4 +111,4 @@ def test_images_and_their_sketches_stand_below_their_caption():
 
 
 def test_a_model_that_knows_no_caption_yet_shows_none():
-    assert draw(Illustrator([[0, 0]])) == {}
+    assert sheets(Illustrator([[0, 0]])) == {}

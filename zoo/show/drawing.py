@@ -1,0 +1,188 @@
+"""How the pictures of `zoo.show.views` are drawn: by their defaults as a card shows them.
+
+Functions named ``lacks_...`` say why a model that has the capability has no such picture; an empty
+text if it has one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.contract.capabilities import HasLogProb, Illustrates
+from zoo.core.errors import UserError, did_you_mean
+from zoo.data import ImageData
+from zoo.data.captions import text_of
+from zoo.data.decode import Unreadable, decode
+from zoo.data.images import unit_range
+from zoo.data.module import Split, spread
+from zoo.judge.protocols.midpoints import draws_codes, through_origin
+from zoo.show.pictures import grid, lettered
+
+__all__ = ["read_picture", "unseen"]
+
+ROWS, COLUMNS = 8, 8  # of pictures that begin with images of the data set
+SAMPLES = 64
+POINTS = 40 * SAMPLES  # a dot of the plane says less than an image
+HALVES = ("top", "bottom", "left", "right")
+
+
+def unseen(data: ImageData, split: Split) -> Tensor | None:
+    """Returns a few images of a split to begin pictures with; None where there are none.
+
+    Args:
+        data: The data set.
+        split: ``val`` while a model is trained, ``test`` for its card.
+
+    Returns:
+        Images in [0, 1], spread evenly over the split, shape (N, C, H, W).
+    """
+    images = data.images(split)
+    if data.spec.points or len(images) == 0:
+        return None
+    return unit_range(images.fetch(spread(len(images), ROWS // 2 * COLUMNS)))
+
+
+def read_picture(path: Path, spec: Any, channels: int) -> Tensor:
+    """Reads an image file in the size of a model's images, in [0, 1], shape (1, C, H, W).
+
+    Raises:
+        UserError: if it is no readable picture, or the model's images are not square.
+    """
+    if spec.height != spec.width:
+        raise UserError(f"pictures are only fitted to square images; the model's are {spec.shape}.")
+    try:
+        pixels, _ = decode(path, spec.height, channels, "centre")
+    except Unreadable as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    return pixels[None].float() / 255
+
+
+# ---------------------------------------------------------------- from latents
+
+
+def samples(model: Any, *, seed: int, n: int | None = None, **conditions: Any) -> Tensor:
+    """Draws samples; without a number, as many as show what a model makes."""
+    count = (POINTS if model.spec.points else SAMPLES) if n is None else n
+    return grid(model.sample(count, seed=seed, **conditions))
+
+
+def traverse(model: Any, *, code: str, seed: int, n: int = 8, steps: int = 10) -> Tensor:
+    """Draws rows along which only one code changes."""
+    return grid(model.traverse(code, rows=n, steps=steps, seed=seed))
+
+
+def lacks_codes(model: Any) -> str:
+    """A sheet of all codes needs several."""
+    return "" if len(model.codes()) > 1 else "it has one code only"
+
+
+def traversals(model: Any, *, seed: int) -> Tensor:
+    """Draws a row for each code; short ones end in grey."""
+    rows = [model.traverse(code, rows=1, seed=seed)[0].cpu() for code in model.codes()]
+    longest = max(len(row) for row in rows)
+    grey = [row.new_full((longest - len(row), *row.shape[1:]), 0.5) for row in rows]
+    return grid(torch.stack([torch.cat(parts) for parts in zip(rows, grey, strict=True)]))
+
+
+def walks(model: Any, *, seed: int, n: int = 8, steps: int = 10) -> Tensor:
+    """Draws rows that walk from one sample to another."""
+    return grid(model.interpolate(rows=n, steps=steps, seed=seed))
+
+
+def lacks_origin(model: Any) -> str:
+    """Lines through the origin need a prior to draw their ends from, and images to show."""
+    if not draws_codes(model):
+        return "it decodes no draws of a named prior"
+    return "points of the plane make no rows" if model.spec.points else ""
+
+
+def origin(model: Any, *, seed: int, n: int = 8, steps: int = 11) -> Tensor:
+    """Draws rows from a latent code through the origin to its opposite."""
+    return grid(through_origin(model, rows=n, steps=steps, seed=seed))
+
+
+# ---------------------------------------------------------------- from captions
+
+
+def lacks_captions(model: Illustrates) -> str:
+    """Captions are drawn of those that training has seen."""
+    return "" if model.known_captions.any() else "it has seen no caption yet"
+
+
+def captions(model: Illustrates, *, seed: int) -> Tensor:
+    """Draws what a few captions say: below each of them, sketches and what was made of them."""
+    seen = model.known_captions.cpu()
+    chosen = seen[seen.any(dim=1)].unique(dim=0)
+    chosen = chosen[spread(len(chosen), ROWS)]
+    many = chosen.repeat_interleave(COLUMNS // 2, dim=0)
+    stages = [model.illustrate(many, seed=seed, stage=stage).cpu() for stage in (1, 2)]
+    rows = torch.stack(stages, dim=1).flatten(0, 1).unflatten(0, (len(chosen), -1))
+    return lettered(rows, [text_of(tokens, model.words) for tokens in chosen])
+
+
+# ---------------------------------------------------------------- from images
+
+
+def completions(
+    model: Any,
+    *,
+    images: Tensor,
+    seed: int,
+    n: int = COLUMNS - 2,
+    mask: str = "bottom",
+    **conditions: Any,
+) -> Tensor:
+    """Covers a part of images and has it completed, in several ways each.
+
+    Args:
+        model: A model.
+        images: Images in [0, 1], shape (N, C, H, W); of many, the first few.
+        seed: Decides the completions.
+        n: Completions of each.
+        mask: One of `HALVES`, or a picture that is white where it covers.
+        conditions: Conditions of the model's samples.
+
+    Returns:
+        Rows of an image, its visible part, and completions; one image and all of that in a square.
+    """
+    images = images[:ROWS]
+    covered = _covered(mask, model.spec)
+    many = images.repeat_interleave(n, dim=0)
+    done = model.complete(many, covered, seed=seed, **conditions).cpu()
+    done = done.unflatten(0, (len(images), n))
+    seen = images.where(~covered, 0.5)
+    rows = torch.cat([images[:, None], seen[:, None], done], dim=1)
+    return grid(rows if len(rows) > 1 else rows[0])
+
+
+def _covered(mask: str, spec: Any) -> Tensor:
+    """Returns which pixels a half or a picture covers, shape (1, 1, H, W), boolean."""
+    covered = torch.zeros(1, 1, spec.height, spec.width, dtype=torch.bool)
+    if mask in HALVES:
+        down, across = spec.height // 2, spec.width // 2
+        parts = {"top": covered[..., :down, :], "bottom": covered[..., down:, :],
+                 "left": covered[..., :across], "right": covered[..., across:]}  # fmt: skip
+        parts[mask].fill_(True)
+        return covered
+    if not Path(mask).is_file():
+        raise UserError(f"--mask is neither a half nor a file. {did_you_mean(mask, HALVES)}")
+    return read_picture(Path(mask), spec, 1) > 0.5
+
+
+def lacks_reconstructions(model: Any) -> str:
+    """What a flow reconstructs says nothing."""
+    return "what it reconstructs is the image itself" if isinstance(model, HasLogProb) else ""
+
+
+def reconstructions(model: Any, *, images: Tensor, seed: int) -> tuple[Tensor, str]:
+    """Sets rows of reconstructions below rows of images, and says how far they are apart."""
+    columns = min(COLUMNS, len(images))
+    images = images[: len(images) // columns * columns]
+    again = model.reconstruct(images).detach().cpu()
+    rows = torch.stack([part.unflatten(0, (-1, columns)) for part in (images, again)], dim=1)
+    error = (again.clamp(0, 1) - images).square().mean()
+    return grid(rows.flatten(0, 1)), f"mean squared error {error:.4f} per pixel"
