@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zoo.data import DATASETS, Digits
-from zoo.recipe.recipe import arguments_of, read_recipe
+from zoo.data import DATASETS
+from zoo.recipe.checking import arguments_of
+from zoo.recipe.reading import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,5 +41,5 @@ def _embedded(section):
     side = native.height if native else arguments.get("size", 64)  # folders are of any size
     if side != 8:
         arguments.setdefault("resize", side)
-    kept = {k: v for k, v in arguments.items() if k in arguments_of(Digits)}
+    kept = {k: v for k, v in arguments.items() if k in arguments_of("data", "Digits")}
     return {"class_path": "Digits", "init_args": {**kept, "batch_size": 16}}

@@ -24,7 +24,7 @@ from pathlib import Path
 import zoo
 from zoo.fit import main as fit
 from zoo.shelf.find import writable_shelf
-from zoo.recipe.recipe import recipe_folder
+from zoo.recipe.reading import recipe_folder
 
 home = Path(sys.argv[1])
 assert Path(zoo.__file__).parent.parent == home, zoo.__file__

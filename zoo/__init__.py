@@ -6,21 +6,22 @@ Example:
     torch.Size([4, 1, 8, 8])
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
+from zoo.core.lazy import lazily
 
 if TYPE_CHECKING:
-    from zoo.shelf.shelf import available, load, load_run
+    from zoo.shelf.find import available
+    from zoo.shelf.run_weights import load_run
+    from zoo.shelf.weights import load
 
 __version__ = "0.1.0"
 __all__ = ["available", "load", "load_run"]
 
+_HOMES = {
+    "available": "zoo.shelf.find",
+    "load": "zoo.shelf.weights",
+    "load_run": "zoo.shelf.run_weights",
+}
 
-def __getattr__(name: str) -> Any:
-    """Imports the shelf, and torch with it, only when something is asked of it."""
-    if name in __all__:
-        from zoo.shelf import shelf
-
-        return getattr(shelf, name)
-    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -21,7 +21,7 @@ from zoo.data import DATASETS
 from zoo.judge.protocols.faults import DRAWS, SEEN, columns, score_faults
 from zoo.judge.score import Task
 from zoo.judge.subject import PRESETS, features_for
-from zoo.recipe.recipe import build
+from zoo.recipe.building import build
 from zoo.shelf.run_folder import environment
 
 __all__ = ["main", "markdown"]

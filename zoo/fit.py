@@ -13,8 +13,9 @@ import torch
 
 from zoo.core.errors import UserError, exit_on_user_error
 from zoo.core.processes import is_first, watch_parent
+from zoo.recipe.checking import check_arguments
 from zoo.recipe.help import USAGE, describe_command, describe_recipe
-from zoo.recipe.recipe import check_arguments, find_recipe, read_recipe
+from zoo.recipe.reading import find_recipe, read_recipe
 from zoo.training.callbacks import Stopped
 from zoo.training.run import Fit
 from zoo.training.trainer import processes
@@ -74,7 +75,7 @@ def run(arguments: Sequence[str]) -> Fit:
     if "--help" in overrides:
         print(describe_recipe(recipe))
         raise SystemExit(0)
-    fit = Fit(path, overrides)
+    fit = Fit(path, recipe, overrides)
     if processes(fit.config_init["trainer"]) > 1:
         _check_launch(arguments)
     try:

@@ -10,7 +10,7 @@ from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
 from zoo.core.files import write_text
 from zoo.core.progress import bar
-from zoo.shelf.shelf import shelf_folder
+from zoo.shelf.find import shelf_folder
 from zoo.show.gallery import build_site, exhibits, markdown, save_wall, with_table
 
 __all__ = ["WALL", "main"]

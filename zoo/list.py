@@ -14,8 +14,9 @@ from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
 from zoo.data import DATASETS
 from zoo.models import MODELS
-from zoo.recipe.recipe import class_name, read_recipe, recipe_folder
-from zoo.shelf.shelf import available
+from zoo.recipe.checking import class_name
+from zoo.recipe.reading import read_recipe, recipe_folder
+from zoo.shelf.find import available
 from zoo.show.gallery import exhibit, exhibits, markdown
 
 __all__ = ["main"]

@@ -20,14 +20,15 @@ from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
 from zoo.core.files import sha256
 from zoo.judge.subject import PRESETS, Subject, data_for, features_for, judge, task_for
-from zoo.recipe.recipe import read_recipe
+from zoo.recipe.reading import read_recipe
 from zoo.shelf.card import CARD, NAME
-from zoo.shelf.find import writable_shelf
+from zoo.shelf.find import available, read_card, writable_shelf
 from zoo.shelf.hub import check_repository, push, who_pushes
 from zoo.shelf.page import model_card
 from zoo.shelf.run_folder import RunFolder
 from zoo.shelf.run_weights import load_run, read_checkpoint
-from zoo.shelf.shelf import available, load, read_card, write_entry
+from zoo.shelf.weights import load
+from zoo.shelf.writing import write_entry
 from zoo.show.drawing import unseen
 from zoo.show.pictures import save_png
 from zoo.show.views import sheets

@@ -166,7 +166,7 @@ def run(arguments: Sequence[str]) -> None:
     if not known.help:
         _check(known)
     # Only from here on is torch needed: help and refusals need not wait for it.
-    from zoo.shelf.shelf import load_any
+    from zoo.shelf.run_weights import load_any
     from zoo.show.pictures import save_png
 
     model = load_any(known.model)

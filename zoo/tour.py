@@ -24,7 +24,8 @@ from zoo.core.files import write_json
 from zoo.judge.options import shown
 from zoo.judge.subject import Subject, data_for, find_subject
 from zoo.models import MODELS
-from zoo.recipe.recipe import class_name, read_recipe, recipe_folder
+from zoo.recipe.checking import class_name
+from zoo.recipe.reading import read_recipe, recipe_folder
 from zoo.shelf.run_folder import RunFolder
 from zoo.training.callbacks import Stopped
 

@@ -14,7 +14,7 @@ from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
 from zoo.judge.options import add_device_option
 from zoo.judge.subject import PRESETS, data_for, features_for, find_subject, judge, task_for
-from zoo.shelf.shelf import available, read_card
+from zoo.shelf.find import available, read_card
 
 __all__ = ["compare_scores", "main", "verify"]
 

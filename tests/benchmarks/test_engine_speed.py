@@ -24,7 +24,8 @@ from zoo.core.precision import automatic_precision, has_fast_bf16
 from zoo.models import InfoGAN
 from zoo.optim.ema import update_ema
 from zoo.optim.steps import record
-from zoo.recipe.recipe import build, find_recipe, read_recipe
+from zoo.recipe.building import build
+from zoo.recipe.reading import find_recipe, read_recipe
 
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
 BATCH = 128

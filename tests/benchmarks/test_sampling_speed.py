@@ -16,7 +16,8 @@ import torch
 
 from zoo.data import ImageSpec
 from zoo.models import MADE, NADE, PixelCNN
-from zoo.shelf.shelf import available, load
+from zoo.shelf.find import available
+from zoo.shelf.weights import load
 
 LEAST = 20  # times faster than the plain loop
 SPEC = ImageSpec(1, 28, 28, 10)

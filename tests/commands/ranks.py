@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from zoo.fit import _quieten
-from zoo.recipe.recipe import check_arguments, find_recipe, read_recipe
+from zoo.recipe.checking import check_arguments
+from zoo.recipe.reading import find_recipe, read_recipe
 from zoo.training.run import Fit
 
 LINE = [
@@ -33,7 +34,8 @@ def digests(model):
 def train(name, root):
     """Trains a recipe a few steps; returns what this process holds then."""
     path = find_recipe(name)
-    fit = Fit(path, check_arguments([*LINE, f"--run_root={root}"], read_recipe(path)))
+    recipe = read_recipe(path)
+    fit = Fit(path, recipe, check_arguments([*LINE, f"--run_root={root}"], recipe))
     before = digests(fit.model)
     fit.fit()
     model = fit.model.eval()

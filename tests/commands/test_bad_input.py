@@ -19,7 +19,7 @@ import zoo.shelf.run_folder
 from zoo.__main__ import main as zoo_main
 from zoo.data import ImageSpec
 from zoo.models import MODELS
-from zoo.shelf.shelf import write_entry
+from zoo.shelf.writing import write_entry
 
 MODEL = "model: {class_path: InfoGAN, init_args: {noise_dim: 4, width: 4, features: 8}}\n"
 DATA = "data: {class_path: Digits}\n"

@@ -10,7 +10,7 @@ from zoo.compare import best_of, comparison_table, labelled_rows, main, short_na
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import MODELS
-from zoo.shelf.shelf import write_entry
+from zoo.shelf.writing import write_entry
 
 
 @pytest.fixture

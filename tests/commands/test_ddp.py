@@ -66,7 +66,7 @@ def test_two_processes_train_one_model(runs, tmp_path):
     from zoo.data import DATASETS
     from zoo.judge.run import evaluate
     from zoo.judge.score import Task
-    from zoo.shelf.shelf import load_run
+    from zoo.shelf.run_weights import load_run
 
     model, data = load_run(runs.folder()), DATASETS["Digits"](batch_size=64)
     scores = {score.name: score.value for score in evaluate(Task(model, data, "val", 5000))[0]}

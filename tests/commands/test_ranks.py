@@ -11,7 +11,8 @@ import torch
 
 from zoo.data import DATASETS
 from zoo.models import MODELS
-from zoo.recipe.recipe import class_name, read_recipe
+from zoo.recipe.checking import class_name
+from zoo.recipe.reading import read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = str(Path(__file__).with_name("ranks.py"))

@@ -19,8 +19,8 @@ from zoo import __version__
 from zoo.__main__ import VERBS, main
 from zoo.data import DATASETS, ImageSpec
 from zoo.models import MODELS
-from zoo.recipe.recipe import recipe_folder
-from zoo.shelf.shelf import write_entry
+from zoo.recipe.reading import recipe_folder
+from zoo.shelf.writing import write_entry
 
 ROOT = Path(__file__).resolve().parents[2]
 CODES = ("category", "continuous1", "continuous2")

@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from zoo.models import MODELS
-from zoo.recipe.recipe import class_name, read_recipe
+from zoo.recipe.checking import class_name
+from zoo.recipe.reading import read_recipe
 from zoo.shelf.run_folder import RunFolder
 from zoo.tour import begun_run, main, overview, stated_seconds, stations
 from zoo.training.callbacks import SeedEachBatch

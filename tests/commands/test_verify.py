@@ -11,7 +11,9 @@ import torch
 from zoo.data import DATASETS
 from zoo.judge.subject import Subject, features_for, judge, task_for
 from zoo.models import MODELS
-from zoo.shelf.shelf import load, read_card, write_entry
+from zoo.shelf.find import read_card
+from zoo.shelf.weights import load
+from zoo.shelf.writing import write_entry
 from zoo.verify import compare_scores, main
 
 DATA = {"class_path": "Digits", "init_args": {}}

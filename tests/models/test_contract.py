@@ -10,7 +10,8 @@ from zoo.contract.capabilities import capabilities
 from zoo.core.errors import UserError
 from zoo.data import DATASETS, ImageSpec
 from zoo.models import MODELS
-from zoo.shelf.shelf import load, write_entry
+from zoo.shelf.weights import load
+from zoo.shelf.writing import write_entry
 
 SPECS = [ImageSpec(1, 8, 8, 10), ImageSpec(1, 28, 28, 10), ImageSpec(3, 32, 32, 10)]
 SPECS += [ImageSpec(3, 64, 64, 0)]

@@ -7,8 +7,9 @@ import yaml
 
 from zoo.core.errors import UserError
 from zoo.fit import run
+from zoo.recipe.checking import check_arguments
 from zoo.recipe.paper import Paper, read_paper
-from zoo.recipe.recipe import check_arguments, read_recipe, recipe_folder
+from zoo.recipe.reading import read_recipe, recipe_folder
 
 GOOD = {"figure": "nll[static,10k,test]", "value": 86.64, "source": "Germain et al. 2015"}
 RECIPES = sorted(recipe_folder().glob("*.yaml"))

@@ -8,14 +8,9 @@ import pytest
 from zoo.core.errors import UserError
 from zoo.data import DATASETS, ImageSpec
 from zoo.models import MODELS
-from zoo.recipe.recipe import (
-    build,
-    check_arguments,
-    class_name,
-    find_recipe,
-    read_recipe,
-    recipe_folder,
-)
+from zoo.recipe.building import build
+from zoo.recipe.checking import check_arguments, class_name
+from zoo.recipe.reading import find_recipe, read_recipe, recipe_folder
 
 GOOD = "model: {class_path: InfoGAN, init_args: {width: 4}}\ndata: {class_path: Digits}\n"
 

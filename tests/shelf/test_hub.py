@@ -23,9 +23,11 @@ from zoo.publish import main as publish
 from zoo.publish import send
 from zoo.shelf import hub as zoo_hub
 from zoo.shelf.card import LARGEST_CARD, digest
+from zoo.shelf.find import read_card
 from zoo.shelf.hub import Hub, push
 from zoo.shelf.page import model_card
-from zoo.shelf.shelf import load, read_card, write_entry
+from zoo.shelf.weights import load
+from zoo.shelf.writing import write_entry
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 import zoo
-from zoo.recipe.recipe import read_recipe
+from zoo.recipe.reading import read_recipe
 
 OLD = Path(__file__).with_name("old_run")
 

@@ -14,9 +14,11 @@ import zoo
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import MODELS
-from zoo.shelf import shelf
-from zoo.shelf.run_weights import read_checkpoint
-from zoo.shelf.shelf import available, load, read_card, write_entry
+from zoo.shelf import writing
+from zoo.shelf.find import available, read_card
+from zoo.shelf.run_weights import load_any, load_run, read_checkpoint
+from zoo.shelf.weights import load
+from zoo.shelf.writing import write_entry
 
 DIGITS = ImageSpec(1, 8, 8, 10)
 
@@ -339,7 +341,7 @@ def test_nothing_is_left_of_a_first_entry_that_fails(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shelf, "write_text", fail)
+    monkeypatch.setattr(writing, "write_text", fail)
     with pytest.raises(OSError, match="No space"):
         write_entry("one", small(), {}, shelf=tmp_path)
     assert available(tmp_path) == [] and not (tmp_path / "one").exists()
@@ -399,8 +401,8 @@ def run(tmp_path):
 
 
 def test_a_run_loads_with_its_last_weights(run):
-    same(shelf.load_run(run).sample(3, seed=0), small().sample(3, seed=0))
-    same(shelf.load_any(str(run)).sample(3, seed=0), small().sample(3, seed=0))
+    same(load_run(run).sample(3, seed=0), small().sample(3, seed=0))
+    same(load_any(str(run)).sample(3, seed=0), small().sample(3, seed=0))
 
 
 BROKEN_RUNS = {
@@ -420,4 +422,4 @@ def test_a_broken_run_is_refused(case, run):
     spoil, words = BROKEN_RUNS[case]
     spoil(run)
     with pytest.raises(UserError, match=words):
-        shelf.load_run(run)
+        load_run(run)

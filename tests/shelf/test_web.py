@@ -20,9 +20,11 @@ from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import MODELS
 from zoo.shelf.card import LARGEST_CARD, digest
-from zoo.shelf.find import _web_index, shelf_folder
-from zoo.shelf.shelf import available, load, load_any, read_card, write_entry
+from zoo.shelf.find import _web_index, available, read_card, shelf_folder
+from zoo.shelf.run_weights import load_any
 from zoo.shelf.web import cache_folder, download
+from zoo.shelf.weights import load
+from zoo.shelf.writing import write_entry
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="makes a certificate")
 

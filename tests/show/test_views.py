@@ -19,7 +19,8 @@ from zoo.data import DATASETS
 from zoo.judge.score import Task
 from zoo.judge.subject import Subject
 from zoo.models import MODELS
-from zoo.shelf.shelf import load, write_entry
+from zoo.shelf.weights import load
+from zoo.shelf.writing import write_entry
 from zoo.show.diagnosis import open_case, page
 from zoo.show.pictures import save_png, tiles
 from zoo.show.views import COUNT, VIEWS, Option, View, sheets, view_of

@@ -83,12 +83,12 @@ def in_a_sentence(message: str, cause: BaseException | None = None) -> str:
         "--wandb must be true or false, got 'x'."
     """
     found = KEY.search(message)
-    key = found[1] if found else ""
+    key = found[1].removeprefix("config.") if found else ""
     inner = user_error_in(cause)
     if inner is not None:
         text = str(inner)
         nested = text.replace("--", f"--{key}.", 1) if text.startswith("--") else f"--{key}: {text}"
-        return nested if key else text
+        return nested if key not in ("", "config") else text
     if denied := DENIED.search(message):
         return (
             f"--{key}: the class {denied[1]!r} is refused: a recipe may only name classes of the "

@@ -21,13 +21,15 @@ from zoo.judge.notes import Notes
 from zoo.judge.protocols.modes import StacksDigits
 from zoo.judge.run import evaluate, fitting
 from zoo.judge.score import Features, Progress, Task, no_progress
-from zoo.recipe.recipe import arguments_of, build, class_name, read_recipe
-from zoo.shelf.card import digest, load_entry, open_entry
-from zoo.shelf.find import find
+from zoo.recipe.building import build
+from zoo.recipe.checking import arguments_of, class_name
+from zoo.recipe.reading import read_recipe
+from zoo.shelf.card import digest, open_entry
+from zoo.shelf.find import available, find, read_card
 from zoo.shelf.run_folder import RunFolder, environment
 from zoo.shelf.run_weights import load_run
-from zoo.shelf.shelf import available, load, read_card
 from zoo.shelf.web import cache_folder
+from zoo.shelf.weights import load, load_entry
 
 __all__ = ["PRESETS", "Subject", "features_for", "find_subject", "judge", "task_for"]
 
@@ -104,9 +106,7 @@ def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:
         section = {"class_path": name, "init_args": {}}
     if root is not None:
         own = section if isinstance(section, dict) else {"class_path": section}
-        if "root" in arguments_of(
-            DATASETS[class_name("data", own)]
-        ):  # sets that are drawn have none
+        if "root" in arguments_of("data", class_name("data", own)):  # sets that are drawn have none
             section = {**own, "init_args": {**(own.get("init_args") or {}), "root": root}}
     data = build("data", section)
     if data.spec.shape != subject.model.spec.shape:

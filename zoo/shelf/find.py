@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.files import PACKAGE, is_sha256, replacing
-from zoo.shelf.card import CARD, LARGEST_CARD, NAME, Place, digest
+from zoo.shelf.card import CARD, LARGEST_CARD, NAME, Place, digest, open_entry
 from zoo.shelf.hub import Hub
 from zoo.shelf.web import Web, cache_folder, check_url, download
 
@@ -23,6 +24,7 @@ __all__ = [
     "available",
     "find",
     "is_address",
+    "read_card",
     "read_index",
     "shelf_folder",
     "writable_shelf",
@@ -177,6 +179,20 @@ def find(name: str, shelf: Path | None = None) -> Place:
 
 def _unknown(name: str, root: Path | str, names: Iterable[str]) -> str:
     return f"there is no model {name!r} on the shelf {root}. {did_you_mean(name, names)}"
+
+
+def read_card(name: str, *, shelf: Path | None = None) -> tuple[dict[str, Any], Path]:
+    """Reads and checks a card.
+
+    Returns:
+        The card, and the folder of its model; of an address, the cache's.
+
+    Raises:
+        UserError: if the name is no plain name or address, or the card is missing, damaged or
+            changed.
+    """
+    entry = open_entry(find(name, shelf))
+    return entry.card, entry.place.folder
 
 
 # ---------------------------------------------------------------- the index

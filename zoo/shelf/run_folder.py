@@ -17,8 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zoo.core.errors import UserError
 from zoo.core.files import write_json
 
@@ -134,6 +132,8 @@ def _installed(package: str) -> str | None:
 
 def environment(**more: Any) -> dict[str, Any]:
     """Describes what a run ran on: versions, processor, command; no names of people or places."""
+    import torch
+
     return {
         "zoo": _installed("zoo-generative"),
         "python": platform.python_version(),

@@ -12,11 +12,22 @@ from torch import Tensor
 
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
-from zoo.recipe.recipe import read_recipe
-from zoo.shelf.card import build_model, check_fit
+from zoo.recipe.reading import read_recipe
+from zoo.shelf.card import NAME
 from zoo.shelf.run_folder import RunFolder
+from zoo.shelf.weights import build_model, check_fit, load
 
-__all__ = ["load_run", "read_checkpoint"]
+__all__ = ["load_any", "load_run", "read_checkpoint"]
+
+
+def load_any(name_or_run: str) -> Any:
+    """Loads a published model by name or address, or a run by its folder."""
+    path = Path(name_or_run)
+    if path.is_dir() and not NAME.fullmatch(name_or_run):
+        return load_run(path)
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        return load_run(path)
+    return load(name_or_run)
 
 
 def load_run(path: str | Path) -> Any:

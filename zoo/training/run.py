@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import lightning as L
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from zoo.core.arguments import in_a_sentence
@@ -20,11 +20,14 @@ from zoo.core.errors import UserError, user_error_in
 from zoo.core.files import sweep, write_text
 from zoo.core.processes import announce_children, is_first, parent_run
 from zoo.data import ImageData
+from zoo.recipe.building import with_full_paths
+from zoo.recipe.checking import REGISTRIES, TRUSTED, class_name, differences
 from zoo.recipe.help import OPTIONS
-from zoo.recipe.recipe import TRUSTED, differences, read_recipe
-from zoo.shelf.card import check_fit
+from zoo.recipe.reading import read_recipe
+from zoo.recipe.yaml12 import NotYAML, read_yaml
 from zoo.shelf.run_folder import RunFolder, write_environment
 from zoo.shelf.run_weights import read_checkpoint
+from zoo.shelf.weights import check_fit
 from zoo.training.callbacks import Checkpoints
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
@@ -33,6 +36,7 @@ __all__ = ["Fit"]
 
 FREE = {"batch_size", "root", "workers"}  # data arguments that may change when a run continues
 
+set_loader("zoo", read_yaml, (NotYAML,))
 set_parsing_settings(
     # The shape of the images comes from the data set as an object, not as arguments.
     subclasses_enabled=["is_pure_dataclass"],
@@ -53,7 +57,8 @@ class Fit(LightningCLI):
     """Builds model and data from a recipe and command-line overrides, then trains.
 
     Args:
-        recipe: The recipe's file.
+        path: The recipe's file.
+        recipe: What it says, checked before.
         overrides: Such as ``--model.width=64``, checked before.
 
     Raises:
@@ -63,8 +68,8 @@ class Fit(LightningCLI):
     trainer: L.Trainer
     folder: RunFolder
 
-    def __init__(self, recipe: Path, overrides: Sequence[str]) -> None:
-        self.recipe_name = recipe.stem
+    def __init__(self, path: Path, recipe: dict[str, Any], overrides: Sequence[str]) -> None:
+        self.recipe_name = path.stem
         super().__init__(
             L.LightningModule,
             ImageData,
@@ -74,7 +79,8 @@ class Fit(LightningCLI):
             trainer_defaults={"log_every_n_steps": 50, "accelerator": "auto"},
             seed_everything_default=0,
             parser_class=_Parser,
-            args=["--config", str(recipe), *overrides],
+            parser_kwargs={"parser_mode": "zoo"},
+            args=["--config", json.dumps(with_full_paths(recipe)), *overrides],
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -133,6 +139,8 @@ class Fit(LightningCLI):
     def resolved(self) -> dict[str, Any]:
         """Returns the whole recipe with every default and override, as plain values."""
         recipe = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
+        for kind in REGISTRIES:  # by their names: where a class stands may change
+            recipe[kind]["class_path"] = class_name(kind, recipe[kind])
         return {k: v for k, v in recipe.items() if k not in ("config", "ckpt_path")}
 
     # ---------------------------------------------------------------- from objects to a run
@@ -215,8 +223,8 @@ class Fit(LightningCLI):
     def _check_recipe(self, path: Path) -> None:
         """Refuses to continue a run as another one: its records would tell neither's story."""
         begun, now = (
-            {key: recipe.get(key) for key in ("seed_everything", "model", "data")}
-            for recipe in (read_recipe(path), self.resolved())
+            {key: full.get(key) for key in ("seed_everything", "model", "data")}
+            for full in map(with_full_paths, (read_recipe(path), self.resolved()))
         )
         for key, before, after in differences(begun, now):
             if key.rpartition(".")[2] not in FREE:

@@ -25,7 +25,7 @@ from zoo.core.precision import automatic_precision
 from zoo.core.processes import lost_others
 from zoo.data import ImageData
 from zoo.shelf.run_folder import RunFolder
-from zoo.shelf.shelf import load
+from zoo.shelf.weights import load
 from zoo.training.callbacks import (
     Bar,
     Checkpoints,

@@ -9,7 +9,7 @@ from zoo.core.errors import UserError
 from zoo.data import Batch, CaptionedShapes, ImageSpec
 from zoo.data.shapes import render, scenes
 from zoo.models import AttributeClassifier
-from zoo.shelf.shelf import load
+from zoo.shelf.weights import load
 
 SPEC = ImageSpec(3, 16, 16, attributes=(("colour", 3), ("size", 2)))
 

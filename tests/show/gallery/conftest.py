@@ -7,7 +7,7 @@ import torch
 
 from zoo.data import ImageSpec
 from zoo.models import MODELS
-from zoo.shelf.shelf import write_entry
+from zoo.shelf.writing import write_entry
 from zoo.show.pictures import grid, save_png
 
 ERROR = "code_error[one-to-one,train->test]"  # the figure of recipes/infogan_mnist.yaml

@@ -4,7 +4,7 @@ import pytest
 
 from zoo.core.errors import UserError
 from zoo.models import MODELS
-from zoo.recipe.recipe import recipe_folder
+from zoo.recipe.reading import recipe_folder
 from zoo.show.gallery import amount, exhibits, markdown, with_table
 from zoo.show.gallery.prose import about, header, without_header
 from zoo.show.gallery.table import BEGIN, END

@@ -10,10 +10,11 @@ from typing import Any
 from zoo.contract.capabilities import capabilities
 from zoo.core.errors import UserError
 from zoo.models import MODELS
+from zoo.recipe.checking import class_name
 from zoo.recipe.paper import Paper, read_paper
-from zoo.recipe.recipe import class_name, read_recipe, recipe_folder
+from zoo.recipe.reading import read_recipe, recipe_folder
 from zoo.shelf.card import NAME
-from zoo.shelf.shelf import available, read_card
+from zoo.shelf.find import available, read_card
 
 __all__ = ["Exhibit", "amount", "exhibit", "exhibits"]
 
@@ -30,7 +31,7 @@ class Exhibit:
 
     Args:
         name: Its name on the shelf.
-        card: Its card, checked by `zoo.shelf.shelf.read_card`.
+        card: Its card, checked by `zoo.shelf.find.read_card`.
         folder: Its folder on the shelf.
         recipe: The zoo's recipe that it was trained by; None if there is none of that name, or
             that one describes another model or other data.
@@ -188,7 +189,7 @@ def exhibits(shelf: Path | None = None) -> list[Exhibit]:
     """Reads the whole shelf: by family, those that make images first.
 
     Args:
-        shelf: Another shelf than `zoo.shelf.shelf.shelf_folder()`.
+        shelf: Another shelf than `zoo.shelf.find.shelf_folder()`.
 
     Raises:
         UserError: if a card is damaged, or not of this zoo.

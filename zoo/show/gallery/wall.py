@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo.core.errors import UserError
 from zoo.core.files import replacing
-from zoo.shelf.shelf import load
+from zoo.shelf.weights import load
 from zoo.show.gallery.exhibit import Exhibit
 from zoo.show.pictures import grid, tiles
 

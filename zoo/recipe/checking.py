@@ -1,4 +1,4 @@
-"""Recipes: one YAML file per published run, checked before anything in it is imported.
+"""What a recipe may say: every name in it is checked before anything is imported.
 
 A recipe names its model and its data set by their short names and sets their constructors'
 arguments; the constructors' signatures are the schema. The check names the nearest valid choice
@@ -8,126 +8,49 @@ a recipe never runs foreign code; the parser, which builds the classes, refuses 
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import lightning as L
-import yaml
-
 from zoo.core.errors import UserError, check_interval, did_you_mean
-from zoo.core.files import PACKAGE
-from zoo.data import DATASETS
-from zoo.models import MODELS
+from zoo.core.outline import outline_of, trainer_arguments
+from zoo.core.registry import Registry
+from zoo.data.registry import DATASETS
+from zoo.models.registry import MODELS
+from zoo.recipe.options import RUN_OPTIONS
 from zoo.recipe.paper import read_paper
+from zoo.recipe.yaml12 import plain_value
 
 __all__ = [
-    "RUN_OPTIONS",
+    "LINKED",
+    "REGISTRIES",
     "TRUSTED",
     "arguments_of",
-    "build",
     "check_arguments",
     "check_recipe",
     "class_name",
     "differences",
-    "find_recipe",
-    "read_recipe",
-    "recipe_folder",
+    "name_and_arguments",
 ]
 
-RUN_OPTIONS = (
-    "ckpt_path", "evaluate", "log_checkpoints", "monitor", "monitor_mode", "name", "pictures_every",
-    "run_root", "save_every", "wandb",
-)  # fmt: skip
 SECTIONS = ("seed_everything", "trainer", "model", "data", *RUN_OPTIONS)
 FACTS = ("paper",)  # what a recipe states and no command line overrides
-TRUSTED = (
-    "zoo",
-    "lightning.pytorch",
-    "lightning.fabric",
-)  # packages whose classes a recipe may name
+TRUSTED = ("zoo", "lightning.pytorch", "lightning.fabric")  # whose classes a recipe may name
 FLAGS = ("help", "print_config")  # options without a value
-REGISTRIES: dict[str, Mapping[str, type]] = {"model": MODELS, "data": DATASETS}
+REGISTRIES: dict[str, Registry[Any]] = {"model": MODELS, "data": DATASETS}
 LINKED = {"model": ("spec",), "data": ("seed",)}  # filled in by the zoo, not by the recipe
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain YAML in which 1e-4 is a number and no key may be given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # pyright: ignore
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                mark = node.value[index][0].start_mark
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
-    list("-+.0123456789"),
-)
-
-
-def recipe_folder() -> Path:
-    """Returns the folder of the zoo's own recipes: here, or beside or in the package."""
-    here, package = Path("recipes"), PACKAGE
-    beside = package.parent / "recipes"
-    return next((path for path in (here, beside) if path.is_dir()), package / "recipes")
-
-
-def find_recipe(name: str) -> Path:
-    """Finds a recipe by path, or by the name of one of the zoo's own.
+def arguments_of(kind: str, name: str) -> tuple[str, ...]:
+    """Names the arguments of a registered model or data set that are a user's to set.
 
     Raises:
-        UserError: if there is none; names the nearest.
+        UserError: if there is no such entry.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
-    own = {p.stem: p for p in sorted(recipe_folder().glob("*.yaml"))}
-    if name in own:
-        return own[name]
-    what = "is a folder, not a recipe" if path.is_dir() else "does not exist"
-    raise UserError(f"recipe {name!r} {what}. {did_you_mean(path.stem, own)}")
+    found = outline_of(REGISTRIES[kind], name).arguments
+    return tuple(argument for argument in found if argument not in LINKED[kind])
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """Reads and checks a recipe.
-
-    Raises:
-        UserError: if the file is no YAML mapping, or `check_recipe` refuses it.
-    """
-    try:
-        recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except UnicodeDecodeError:
-        raise UserError(f"recipe {path} is not a text file.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it holds characters that YAML does not allow"
-        raise UserError(f"recipe {path}{line} is not valid YAML: {problem}.") from None
-    except (ValueError, TypeError, RecursionError):  # impossible dates, unhashable keys, [[[[...
-        raise UserError(f"recipe {path} is not valid YAML.") from None
-    except OSError as error:
-        raise UserError(f"recipe {path} cannot be read: {error.strerror}.") from None
-    if not isinstance(recipe, dict):
-        raise UserError(f"recipe {path} must be a mapping with the keys model, data and trainer.")
-    check_recipe(recipe, f"recipe {path}")
-    return recipe
-
-
-def arguments_of(cls: type) -> tuple[str, ...]:
-    """Names a constructor's arguments."""
-    return tuple(name for name in inspect.signature(cls).parameters if name != "self")
-
-
-def _name_and_arguments(kind: str, section: Any, where: str) -> tuple[str, dict[str, Any]]:
+def name_and_arguments(kind: str, section: Any, where: str) -> tuple[str, dict[str, Any]]:
     """Reads a section, which is a name, or a class_path with init_args."""
     if isinstance(section, str):
         section = {"class_path": section}
@@ -154,7 +77,7 @@ def class_name(kind: str, section: Any) -> str:
     Raises:
         UserError: if the section names none.
     """
-    return _name_and_arguments(kind, section, "recipe")[0]
+    return name_and_arguments(kind, section, "recipe")[0]
 
 
 def _short(kind: str, path: str) -> str:
@@ -164,23 +87,21 @@ def _short(kind: str, path: str) -> str:
         return path
     # Wherever in the zoo it stands or has stood: records of old runs name modules that have moved.
     home = f"zoo.{'models' if kind == 'model' else kind}."
-    return name if path.startswith((home, f"{REGISTRIES[kind][name].__module__}.")) else path
+    module, registry = path.rpartition(".")[0], REGISTRIES[kind]
+    own = registry[name].__module__ if registry.loaded(name) else registry.homes.get(name)
+    return name if path.startswith(home) or module == own else path
 
 
-def _entry(kind: str, name: str, where: str) -> type:
+def _allowed(kind: str, name: str, where: str) -> tuple[str, ...]:
     try:
-        return REGISTRIES[kind][name]
+        return arguments_of(kind, name)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
 
 
-def _open_to_user(kind: str, cls: type) -> tuple[str, ...]:
-    return tuple(name for name in arguments_of(cls) if name not in LINKED.get(kind, ()))
-
-
 def _check_class(kind: str, section: Any, where: str) -> None:
-    name, arguments = _name_and_arguments(kind, section, where)
-    allowed = _open_to_user(kind, _entry(kind, name, where))
+    name, arguments = name_and_arguments(kind, section, where)
+    allowed = _allowed(kind, name, where)
     for key in arguments:
         if key not in allowed:
             raise UserError(
@@ -191,7 +112,7 @@ def _check_class(kind: str, section: Any, where: str) -> None:
 def _check_trainer(trainer: Any, where: str) -> None:
     if not isinstance(trainer, dict):
         raise UserError(f"{where}: trainer must be a mapping, got {trainer!r}.")
-    allowed = arguments_of(L.Trainer)
+    allowed = trainer_arguments()
     for key in trainer:
         if key not in allowed:
             message = f"{where}: the trainer has no argument {key!r}."
@@ -202,6 +123,15 @@ def _check_trainer(trainer: Any, where: str) -> None:
                 f"{where}: the class {path!r} is refused: a recipe may only name classes of the "
                 "zoo and of Lightning."
             )
+    if _has_key(trainer, "dict_kwargs"):
+        raise UserError(f"{where}: dict_kwargs is unknown; arguments belong under init_args.")
+
+
+def _has_key(value: Any, key: str) -> bool:
+    inner = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(inner, list):
+        return False
+    return (isinstance(value, dict) and key in value) or any(_has_key(v, key) for v in inner)
 
 
 def _class_paths(value: Any) -> Iterator[str]:
@@ -257,11 +187,11 @@ def check_arguments(arguments: Sequence[str], recipe: dict[str, Any]) -> list[st
     for key, value in pairs:
         kind, _, rest = key.partition(".")
         if kind in REGISTRIES and value and rest in ("", "class_path"):
-            chosen[kind] = _plain(value)
+            chosen[kind] = plain_value(value)
             _check_class(kind, chosen[kind], f"--{key}")
     for key, value in pairs:
         if key not in FLAGS:
-            _check_option(key, _plain(value or ""), chosen)
+            _check_option(key, plain_value(value or ""), chosen)
     return [f"--{key}" if value is None else f"--{key}={value}" for key, value in pairs]
 
 
@@ -284,14 +214,6 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
             yield key, rest.pop(0)
 
 
-def _plain(text: str) -> Any:
-    """Reads a value from the command line as YAML, as the parser will."""
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        return text
-
-
 def _check_option(key: str, value: Any, chosen: dict[str, Any]) -> None:
     head, _, rest = key.removesuffix("+").partition(".")
     if head not in SECTIONS or (rest and head in RUN_OPTIONS):
@@ -301,7 +223,7 @@ def _check_option(key: str, value: Any, chosen: dict[str, Any]) -> None:
         if not rest:
             _check_trainer(value, "--trainer")
             return
-        cls, allowed = L.Trainer, arguments_of(L.Trainer)
+        short, allowed = "Trainer", trainer_arguments()
         _check_trainer(
             {name: {rest.rpartition(".")[2]: value}} if name in allowed else {}, f"--{key}"
         )
@@ -309,13 +231,12 @@ def _check_option(key: str, value: Any, chosen: dict[str, Any]) -> None:
         _check_seed(value, f"--{key}")
         return
     elif head in REGISTRIES and name not in ("", "class_path", "init_args"):
-        short, _ = _name_and_arguments(head, chosen[head], f"--{head}")
-        cls = _entry(head, short, f"--{head}")
-        allowed = _open_to_user(head, cls)
+        short, _ = name_and_arguments(head, chosen[head], f"--{head}")
+        allowed = _allowed(head, short, f"--{head}")
     else:
         return
     if name not in allowed:
-        message = f"unknown option --{key}: {cls.__name__} has no argument {name!r}."
+        message = f"unknown option --{key}: {short} has no argument {name!r}."
         raise UserError(f"{message} {did_you_mean(name, allowed)}")
 
 
@@ -331,17 +252,3 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, A
             yield from differences(before[name], after[name], f"{key}.{name}".lstrip("."))
     elif before != after:
         yield key, before, after
-
-
-def build(kind: str, section: Any, **linked: Any) -> Any:
-    """Builds the model or the data set that a checked recipe's section describes.
-
-    Args:
-        kind: ``"model"`` or ``"data"``.
-        section: The recipe's section of that name.
-        linked: Arguments that the zoo fills in, such as ``spec``.
-    """
-    name, arguments = _name_and_arguments(kind, section, "recipe")
-    own = {k: v for k, v in arguments.items() if k not in LINKED[kind]}
-    own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
-    return _entry(kind, name, "recipe")(**{**own, **linked})

@@ -1,8 +1,7 @@
-"""The shelf of published weights: ``checkpoints/<name>/`` with weights and a card.
+"""Putting models on the shelf: ``checkpoints/<name>/`` with weights and a card.
 
 The index holds the hash of every card and the card that of its weights: what was changed by
-accident or on purpose is refused, with a sentence that says what is wrong. How an entry is read
-and checked is in `zoo.shelf.card`, the same for the shelf, a web server and a hub.
+accident or on purpose is refused, with a sentence that says what is wrong.
 
 An entry is replaced in an order in which a kill at any moment leaves it loadable: new weights
 get a new name, the index announces the new card beside the old one, the new card takes the old
@@ -22,61 +21,10 @@ from torch import Tensor, nn
 
 from zoo.core.errors import UserError
 from zoo.core.files import json_text, replacing, write_json, write_text
-from zoo.shelf.card import CARD, FORMAT, NAME, digest, load_entry, open_entry
-from zoo.shelf.find import available, find, read_index, shelf_folder, writable_shelf
-from zoo.shelf.run_weights import load_run
+from zoo.shelf.card import CARD, FORMAT, NAME, digest
+from zoo.shelf.find import read_index, writable_shelf
 
-__all__ = [
-    "available",
-    "load",
-    "load_any",
-    "load_run",
-    "read_card",
-    "shelf_folder",
-    "write_entry",
-]
-
-
-def load(name: str, *, shelf: Path | None = None) -> Any:
-    """Loads a published model, ready to sample on the CPU.
-
-    Args:
-        name: One of `available()`, or an address: ``hf://owner/name``, with ``@revision`` and
-            ``#sha256=<hash of the card>`` if you like, or
-            ``https://host/path/card.json#sha256=<hash of the card>``.
-        shelf: Another shelf than ``$ZOO_SHELF`` or the zoo's own.
-
-    Returns:
-        The model in evaluation mode; `zoo.contract.capabilities.capabilities` names what it can do.
-
-    Raises:
-        UserError: if there is no such model, or its files are damaged, changed or do not fit.
-    """
-    return load_entry(open_entry(find(name, shelf)))
-
-
-def read_card(name: str, *, shelf: Path | None = None) -> tuple[dict[str, Any], Path]:
-    """Reads and checks a card.
-
-    Returns:
-        The card, and the folder of its model; of an address, the cache's.
-
-    Raises:
-        UserError: if the name is no plain name or address, or the card is missing, damaged or
-            changed.
-    """
-    entry = open_entry(find(name, shelf))
-    return entry.card, entry.place.folder
-
-
-def load_any(name_or_run: str) -> Any:
-    """Loads a published model by name or address, or a run by its folder."""
-    path = Path(name_or_run)
-    if path.is_dir() and not NAME.fullmatch(name_or_run):
-        return load_run(path)
-    if path.is_dir() and (path / "recipe.yaml").is_file():
-        return load_run(path)
-    return load(name_or_run)
+__all__ = ["published_state", "write_entry"]
 
 
 def published_state(model: nn.Module, half: bool) -> dict[str, Tensor]:
