@@ -19,8 +19,9 @@ from torch import Tensor
 from zoo.contract.capabilities import Samples
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, did_you_mean, exit_on_user_error
+from zoo.core.figures import shown, split_name
 from zoo.core.files import replacing, write_json
-from zoo.judge.options import add_judging_options, shown
+from zoo.judge.options import add_judging_options
 from zoo.judge.subject import Subject, data_for, features_for, find_subject, judge, task_for
 from zoo.shelf.card import split_pin
 from zoo.shelf.find import is_address
@@ -160,7 +161,7 @@ def _rows(
     known = sorted({name for scores in by_name.values() for name in scores})
     for begin in chosen:
         if not any(name.startswith(begin) for name in known):
-            heads = {name.partition("[")[0] for name in known}
+            heads = {split_name(name)[0] for name in known}
             raise UserError(f"no score is called {begin!r}. {did_you_mean(begin, heads)}")
     rows = []
     for score in dict.fromkeys(s for scores in by_name.values() for s in scores):

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, check_choice, exit_on_user_error
+from zoo.core.figures import digits, split_name
 from zoo.core.files import write_json
 from zoo.core.progress import bar
 from zoo.data import DATASETS
@@ -99,7 +100,7 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
     faults = [fault for fault, _ in columns()]
     rows = []
     for finding in report["findings"]:
-        cells = [finding["name"].partition("[")[0]]
+        cells = [split_name(finding["name"])[0]]
         cells.append(_cell(finding["none"]))
         for fault in faults:
             text = _cell(finding["values"][fault])
@@ -114,7 +115,7 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
 
 
 def _cell(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3g}"
+    return "none" if value is None else digits(value)
 
 
 def _head() -> list[str]:

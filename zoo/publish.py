@@ -18,6 +18,7 @@ from typing import Any
 
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.figures import score_line
 from zoo.core.files import sha256
 from zoo.judge.subject import PRESETS, Subject, data_for, features_for, judge, task_for
 from zoo.recipe.reading import read_recipe
@@ -185,8 +186,7 @@ def _to_shelf(options: argparse.Namespace) -> str:
     folder = publish(run, name, half=not options.full, spread=options.seeds)
     print(f"published {name} on {shelf}")
     for score in json.loads((folder / CARD).read_text())["scores"]:
-        value = "none" if score["value"] is None else f"{score['value']:.4f}"
-        print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
+        print(f"  {score_line(score)}")
     if (readme := shelf.parent / "README.md").is_file():
         print(f"  next: python -m zoo.gallery --readme {os.path.relpath(readme)}")
     return name

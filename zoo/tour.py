@@ -20,8 +20,9 @@ from zoo.compare import best_of, compare, save_samples
 from zoo.contract.capabilities import capabilities
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, check_interval, did_you_mean, exit_on_user_error
+from zoo.core.figures import shown, split_name
 from zoo.core.files import write_json
-from zoo.judge.options import shown
+from zoo.judge.catalogue import find
 from zoo.judge.subject import Subject, data_for, find_subject
 from zoo.models import MODELS
 from zoo.recipe.checking import class_name
@@ -138,14 +139,16 @@ def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
     """
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     for model, report in reports.items():
-        scores = {score["name"]: score for score in report["scores"]}
-        protocol = next((name[len("fid") :] for name in scores if name.startswith("fid[")), "")
-        groups.setdefault(protocol, {})[model] = scores
+        fid = find(report["scores"], "fid")
+        protocol = "" if fid is None else split_name(fid["name"])[1]
+        groups.setdefault(protocol, {})[model] = {
+            score["name"]: score for score in report["scores"]
+        }
     for protocol, members in groups.items():
-        title = f"scores of samples {protocol}, best marked *"
+        title = f"scores of samples [{protocol}], best marked *"
         table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
         table.add_column("model", no_wrap=True)
-        columns = {score: f"{score}{protocol}" for score in SHARED}
+        columns = {score: f"{score}[{protocol}]" for score in SHARED}
         best = {}
         for score, name in columns.items():
             table.add_column(score, justify="right", no_wrap=True)
@@ -159,7 +162,7 @@ def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
                 if name in scores else ""
                 for name in columns.values()
             ]  # fmt: skip
-            own = next((s for n, s in scores.items() if n.partition("[")[0] not in SHARED), None)
+            own = next((s for n, s in scores.items() if split_name(n)[0] not in SHARED), None)
             last = f"{own['name']} {shown(own)}" if own else ""
             table.add_row(model, *cells, escape(last))
         yield table

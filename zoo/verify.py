@@ -12,6 +12,7 @@ from rich.table import Table
 
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.figures import shown
 from zoo.judge.options import add_device_option
 from zoo.judge.subject import PRESETS, data_for, features_for, find_subject, judge, task_for
 from zoo.shelf.find import available, read_card
@@ -77,12 +78,12 @@ def verify(name: str, preset: str, root: str | None, device: str = "auto") -> tu
     for column in ("score", "claimed", "measured", ""):
         table.add_column(column, overflow="fold")
     for label, first, second, agrees in rows:
-        table.add_row(escape(label), _show(first), _show(second), "ok" if agrees else "DRIFT")
+        table.add_row(escape(label), _shown(first), _shown(second), "ok" if agrees else "DRIFT")
     return table, all(agrees for *_, agrees in rows)
 
 
-def _show(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4f}"
+def _shown(value: float | None) -> str:
+    return shown({"value": value})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

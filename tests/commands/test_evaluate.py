@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from zoo.core.figures import shown
 from zoo.evaluate import main
-from zoo.judge.options import score_table, shown
+from zoo.judge.options import score_table
 from zoo.judge.subject import read_report
 
 

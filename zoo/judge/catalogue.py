@@ -1,64 +1,53 @@
-"""What each score means, in a sentence for somebody who has never met it."""
+"""What each score is: one row each, known without computing anything.
+
+The text of a name, such as ``fid[mnist-features,10k,test]``, is written from the values of its
+protocol and read by the same row, so that no one else takes names apart. `Row` says what a row
+holds. A score of one's own is one more row, added where its protocol is.
+"""
 
 from __future__ import annotations
 
-__all__ = ["MEANINGS", "meaning"]
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
-MEANINGS = {
-    "error": "Share of images that the classifier names wrongly.",
-    "code_error": "Share of images whose inferred code is the wrong class, after giving each code "
-    "the class that fits best. The model itself never saw a label.",
-    "kmeans_error": "Share of images in the wrong cluster, when k-means sorts the latents and each "
-    "cluster gets the class that fits best.",
-    "mig": "How much more one unit of the code tells about a factor than the next best unit: "
-    "0 nothing, 1 all.",
-    "factor_vae_score": "How often the unit that varies least says which factor was held fixed.",
-    "beta_vae_score": "How often a linear rule on differences of codes names the factor that two "
-    "images share.",
-    "nmi": "How much the inferred codes and the true classes tell about each other: 0 nothing, "
-    "1 everything.",
-    "ari": "How often code and class agree on which images belong together: 0 as by chance, "
-    "1 always.",
-    "nll": "Surprise at an unseen image, in nats per image.",
-    "log_density": "Log-density of an unseen image in nats, its pixels spread out and scaled "
-    "to [0, 1].",
-    "bpd": "Surprise at an unseen image per number in it, in bits; 8 is pure noise.",
-    "elbo": "A lower bound on the log-probability of an unseen image, from one latent sample.",
-    "anomaly_auroc": "How often an image is more likely than another one upside down: .5 as by "
-    "chance, 1 always.",
-    "captions_shown": "Share of images that show everything that their caption says, to the eyes "
-    "of the attribute classifier.",
-    "fid_at_prior": "The Frechet distance of images from latents as in training.",
-    "fid_at_midpoint": "The same, from latents halfway between two draws.",
-    "fid_at_line": "The same, from latents on lines through the origin.",
-    "inception_style_at_prior": "The inception-style score of images from latents as in training.",
-    "inception_style_at_midpoint": "The same, from latents halfway between two draws.",
-    "inception_style_at_line": "The same, from latents on lines through the origin.",
-    "fid_rise_at_midpoint": "By which share the distance grows from draws to their midpoints.",
-    "fid": "Distance between the clouds of generated and of real features, as Gaussians: 0 if "
-    "mean and spread agree.",
-    "kid": "The same question without assuming a shape of the clouds; about 0 for a perfect model.",
-    "precision": "Share of generated images that lie among real ones: are they believable?",
-    "recall": "Share of real images that lie among generated ones: is everything covered?",
-    "density": "How densely real images surround the generated ones; about 1 for a perfect model.",
-    "coverage": "Share of real images that have a generated one close by.",
-    "inception_style": "High if each image is surely of one class and the classes are even; at "
-    "most the number of classes.",
-    "worst_class_factor": "By what factor the worst class is too frequent or too rare; 1 is right.",
-    "class_variation": "Share of samples that would have to change class to match the data.",
-    "modes": "Number of modes of the data that samples reach at all.",
-    "high_quality": "Share of samples within three standard deviations of a mode; of perfect "
-    "samples of the plane .989.",
-    "mode_kl": "How unevenly the samples fall on the modes: 0 evenly, log K all on one.",
-    "gel_divergence": "How far the real images must be reweighted to look like the samples; "
-    "infeasible if no reweighting can do it.",
-    "gel_dropped": "Number of classes that this reweighting nearly silences.",
-    "gel_imbalance": "How uneven it makes the classes: 0 even as in the data, 1 nothing in common.",
-    "gel_diversity": "Of the least varied class: the variety of its samples over that of as many "
-    "real images; 1 is right.",
-    "memorisation_z": "Whether samples lie closer to training images than unseen real images do: "
-    "about 0 if not, below -5 if images are copied; large values mean far away from both.",
-}
+from zoo.core.figures import split_name
+from zoo.core.registry import Registry
+from zoo.judge.rows import Row
+
+__all__ = ["SCORES", "add", "find", "headline", "meaning", "parameters", "row_of"]
+
+SCORES: Registry[Row] = Registry("score")
+AnyScore = TypeVar("AnyScore", bound=Mapping[str, Any])
+
+FEATURES = "{features}(,{resize}-resize)"  # the latter of Inception alone
+SAMPLES = FEATURES + ",{count:short},{split}(,{bits:flag})"
+STAGES = FEATURES + "(,{stage}),{count:short},{split}(,{bits:flag})"
+KERNEL = "{objective},{witnesses:int}w," + SAMPLES
+COPIES = FEATURES + ",{count:short},{train:short}-train/{control}(,{bits:flag})"
+LIKELIHOOD = "{pixels}(,is{importance_samples:int})(,ensemble{ensemble:int}),{count:short},{split}"
+SCOPE = "{split}(:{count:short})"
+VOTES = "{train_votes:short}->{test_votes:short}-votes"
+MODES = "{of:int}(,{within:number}sigma)(,{features}),{samples:short}"
+
+
+def add(row: Row) -> Row:
+    """Adds a row to the catalogue.
+
+    Raises:
+        ValueError: if there is one of that name.
+    """
+    return SCORES.register_as(row.name)(row)
+
+
+def row_of(score: Mapping[str, Any]) -> Row:
+    """Returns the row of a score as cards and reports have it.
+
+    One that nobody has registered here has a row of what was written with it.
+    """
+    head = split_name(score["name"])[0]
+    if head in SCORES:
+        return SCORES[head]
+    return Row(head, "", score.get("unit") or "", score.get("better") or "")
 
 
 def meaning(name: str) -> str:
@@ -68,4 +57,131 @@ def meaning(name: str) -> str:
         >>> meaning("gel_dropped[kernel-et,36w,digits-features,360,test]")
         'Number of classes that this reweighting nearly silences.'
     """
-    return MEANINGS.get(name.partition("[")[0], "")
+    return row_of({"name": name}).meaning
+
+
+def parameters(score: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a score's protocol; of older cards, they are read from the name.
+
+    Example:
+        >>> parameters({"name": "nll[dynamic,is5000,10k,test]"})
+        {'pixels': 'dynamic', 'importance_samples': 5000, 'count': 10000, 'split': 'test'}
+    """
+    return dict(score.get("parameters") or row_of(score).read(score["name"]))
+
+
+def find(scores: Iterable[AnyScore], head: str) -> AnyScore | None:
+    """Returns the first score of that name, whatever its protocol; None if there is none."""
+    return next((score for score in scores if split_name(score["name"])[0] == head), None)
+
+
+def headline(scores: Iterable[AnyScore]) -> AnyScore | None:
+    """Returns the score that stands for a model: that of the lowest rank, else the first.
+
+    Args:
+        scores: As in a card; those without a value stand for nothing.
+    """
+    known = [score for score in scores if score["value"] is not None]
+    ranked = [(row_of(score).rank, place) for place, score in enumerate(known)]
+    best = min(((rank, place) for rank, place in ranked if rank is not None), default=None)
+    if best is not None:
+        return known[best[1]]
+    return known[0] if known else None
+
+
+ROWS: tuple[Row, ...] = (
+    Row("error", "({what},)" + SCOPE, "share", "lower",
+        "Share of images that the classifier names wrongly.", rank=0),
+    Row("code_error", "{matching}(-of-{codes:int}),train->" + SCOPE, "share", "lower",
+        "Share of images whose inferred code is the wrong class, after giving each code the "
+        "class that fits best. The model itself never saw a label.", rank=1),
+    Row("kmeans_error", "{clusters:int},{matching},train->" + SCOPE, "share", "lower",
+        "Share of images in the wrong cluster, when k-means sorts the latents and each "
+        "cluster gets the class that fits best."),
+    Row("mig", "{bins:int}-bins,{images:short}", "", "higher",
+        "How much more one unit of the code tells about a factor than the next best unit: 0 "
+        "nothing, 1 all.", rank=3),
+    Row("factor_vae_score", VOTES, "", "higher",
+        "How often the unit that varies least says which factor was held fixed."),
+    Row("beta_vae_score", VOTES, "", "higher",
+        "How often a linear rule on differences of codes names the factor that two images "
+        "share."),
+    Row("nmi", "{of}," + SCOPE, "", "higher",
+        "How much the inferred codes and the true classes tell about each other: 0 nothing, 1 "
+        "everything."),
+    Row("ari", "{of}," + SCOPE, "", "higher",
+        "How often code and class agree on which images belong together: 0 as by chance, 1 "
+        "always."),
+    Row("nll", LIKELIHOOD, "nats", "lower",
+        "Surprise at an unseen image, in nats per image.", rank=4),
+    Row("log_density", "{range}(,{dequantisation}),{count:short},{split}", "nats", "higher",
+        "Log-density of an unseen image in nats, its pixels spread out and scaled to [0, 1].",
+        rank=6),
+    Row("bpd", "{pixels},{count:short},{split}", "bits/dim", "lower",
+        "Surprise at an unseen image per number in it, in bits; 8 is pure noise.", rank=5),
+    Row("elbo", "{pixels},{count:short},{split}", "nats", "higher",
+        "A lower bound on the log-probability of an unseen image, from one latent sample.", rank=7),
+    Row("anomaly_auroc", "{against},{by},{count:short},{split}", "", "higher",
+        "How often an image is more likely than another one upside down: .5 as by chance, 1 "
+        "always."),
+    Row("captions_shown", FEATURES + ",{captions},{count:short}", "share", "higher",
+        "Share of images that show everything that their caption says, to the eyes of the "
+        "attribute classifier.", rank=2),
+    Row("fid_at_prior", SAMPLES, "", "lower",
+        "The Frechet distance of images from latents as in training."),
+    Row("fid_at_midpoint", SAMPLES, "", "lower",
+        "The same, from latents halfway between two draws."),
+    Row("fid_at_line", SAMPLES, "", "lower",
+        "The same, from latents on lines through the origin."),
+    Row("inception_style_at_prior", SAMPLES, "", "higher",
+        "The inception-style score of images from latents as in training."),
+    Row("inception_style_at_midpoint", SAMPLES, "", "higher",
+        "The same, from latents halfway between two draws."),
+    Row("inception_style_at_line", SAMPLES, "", "higher",
+        "The same, from latents on lines through the origin."),
+    Row("fid_rise_at_midpoint", SAMPLES, "share", "lower",
+        "By which share the distance grows from draws to their midpoints."),
+    Row("fid", STAGES, "", "lower",
+        "Distance between the clouds of generated and of real features, as Gaussians: 0 if "
+        "mean and spread agree.", rank=9),
+    Row("kid", STAGES, "", "lower",
+        "The same question without assuming a shape of the clouds; about 0 for a perfect "
+        "model."),
+    Row("precision", STAGES, "share", "higher",
+        "Share of generated images that lie among real ones: are they believable?"),
+    Row("recall", STAGES, "share", "higher",
+        "Share of real images that lie among generated ones: is everything covered?"),
+    Row("density", STAGES, "", "higher",
+        "How densely real images surround the generated ones; about 1 for a perfect model."),
+    Row("coverage", STAGES, "share", "higher",
+        "Share of real images that have a generated one close by."),
+    Row("inception_style", SAMPLES, "", "higher",
+        "High if each image is surely of one class and the classes are even; at most the "
+        "number of classes."),
+    Row("worst_class_factor", SAMPLES, "", "lower",
+        "By what factor the worst class is too frequent or too rare; 1 is right."),
+    Row("class_variation", SAMPLES, "share", "lower",
+        "Share of samples that would have to change class to match the data."),
+    Row("modes", MODES, "modes", "higher",
+        "Number of modes of the data that samples reach at all.", rank=8),
+    Row("high_quality", "{within:number}sigma,{samples:short}", "share", "higher",
+        "Share of samples within three standard deviations of a mode; of perfect samples of "
+        "the plane .989."),
+    Row("mode_kl", MODES, "nats", "lower",
+        "How unevenly the samples fall on the modes: 0 evenly, log K all on one."),
+    Row("gel_divergence", KERNEL, "nats", "lower",
+        "How far the real images must be reweighted to look like the samples; infeasible if "
+        "no reweighting can do it."),
+    Row("gel_dropped", KERNEL, "classes", "lower",
+        "Number of classes that this reweighting nearly silences."),
+    Row("gel_imbalance", KERNEL, "", "lower",
+        "How uneven it makes the classes: 0 even as in the data, 1 nothing in common."),
+    Row("gel_diversity", "{objective}," + SAMPLES, "", "higher",
+        "Of the least varied class: the variety of its samples over that of as many real "
+        "images; 1 is right."),
+    Row("memorisation_z", COPIES, "", "",
+        "Whether samples lie closer to training images than unseen real images do: about 0 if "
+        "not, below -5 if images are copied; large values mean far away from both."),
+)  # fmt: skip
+for row in ROWS:
+    add(row)

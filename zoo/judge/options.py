@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +12,10 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
+from zoo.core.figures import shown
 from zoo.judge.subject import PRESETS
 
-__all__ = ["add_device_option", "add_judging_options", "joined_processes", "score_table", "shown"]
+__all__ = ["add_device_option", "add_judging_options", "joined_processes", "score_table"]
 
 
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
@@ -57,19 +57,6 @@ def joined_processes() -> Iterator[bool]:
         torch.distributed.destroy_process_group()
 
 
-def shown(score: dict[str, Any]) -> str:
-    """Writes a score's value, or why there is none.
-
-    Example:
-        >>> shown({"value": 0.5}), shown({"value": None, "details": {"status": "infeasible"}})
-        ('0.5000', 'infeasible')
-    """
-    value = score["value"]
-    if value is None or not math.isfinite(value):
-        return score.get("details", {}).get("status", "none")
-    return f"{value:.4f}"
-
-
 def score_table(title: str, scores: Sequence[dict[str, Any]]) -> Table:
     """Lays scores out as a table."""
     table = Table(
@@ -80,5 +67,5 @@ def score_table(title: str, scores: Sequence[dict[str, Any]]) -> Table:
     for score in scores:
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(score["better"], "")
         unit = ", ".join(part for part in (score["unit"], arrow) if part)
-        table.add_row(escape(score["name"]), shown(score), unit)
+        table.add_row(escape(score["name"]), escape(shown(score)), unit)
     return table

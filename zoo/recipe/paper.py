@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, fields
 from typing import Any
 
 from zoo.core.errors import UserError, did_you_mean
+from zoo.core.figures import is_name
 
 __all__ = ["Paper", "read_paper"]
-
-NAME = re.compile(r"[a-z]\w*(\[[^\[\]\s]+\])?")  # of a score, with its protocol in brackets
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def read_paper(section: Any, where: str) -> Paper:
         if key not in section:
             raise UserError(f"{where}: paper has no {key}; it needs figure, value and source.")
     figure, value, source = (section[key] for key in keys)
-    if not isinstance(figure, str) or not NAME.fullmatch(figure):
+    if not isinstance(figure, str) or not is_name(figure):
         raise UserError(
             f"{where}: paper.figure must be the name of a score, such as nll[static,10k,test], "
             f"got {figure!r}."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
+
+from zoo.core.figures import shown
 
 __all__ = ["model_card"]
 
@@ -51,7 +52,7 @@ def _lines(card: Mapping[str, Any], repository: str, sha256: str) -> Iterator[st
         yield "| score | value | unit |"
         yield "|---|---:|---|"
         for score in card["scores"]:
-            yield f"| `{score['name']}` | {_value(score['value'])} | {score['unit']} |"
+            yield f"| `{score['name']}` | {shown(score)} | {score['unit']} |"
     if recipe:
         yield ""
         yield "Trained by this recipe:"
@@ -64,7 +65,3 @@ def _lines(card: Mapping[str, Any], repository: str, sha256: str) -> Iterator[st
 def _data(recipe: Mapping[str, Any]) -> str:
     path = (recipe.get("data") or {}).get("class_path", "")
     return f"trained on {path.rpartition('.')[2]}, " if path else ""
-
-
-def _value(value: float | None) -> str:
-    return "none" if value is None or not math.isfinite(value) else f"{value:.4f}"

@@ -17,7 +17,8 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from zoo.judge.catalogue import meaning
+from zoo.core.figures import shown, split_name
+from zoo.judge.catalogue import row_of
 
 __all__ = [
     "bar",
@@ -183,15 +184,14 @@ def score_table(
     if compare is not None:
         head.insert(2, beside)
     for score in scores:
-        short, _, protocol = score["name"].partition("[")
-        value = score["value"]
-        shown = score.get("details", {}).get("status", "none") if value is None else f"{value:.4g}"
+        head, protocol = split_name(score["name"])
+        known = row_of(score)
         row = [
-            f"{text(short.replace('_', ' '))}<code>{text(protocol.rstrip(']'))}</code>",
-            text(shown),
-            text(score.get("unit") or "-"),
-            text(score.get("better") or "-"),
-            f'<span class="meaning">{text(meaning(score["name"]))}</span>',
+            f"{text(head.replace('_', ' '))}<code>{text(protocol)}</code>",
+            text(shown(score)),
+            text(known.unit or "-"),
+            text(known.better or "-"),
+            f'<span class="meaning">{text(known.meaning)}</span>',
         ]
         if compare is not None:
             row.insert(2, text(compare(score)))

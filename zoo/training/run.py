@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from zoo.core.arguments import in_a_sentence
 from zoo.core.errors import UserError, user_error_in
+from zoo.core.figures import score_line
 from zoo.core.files import sweep, write_text
 from zoo.core.processes import announce_children, is_first, parent_run
 from zoo.data import ImageData
@@ -297,8 +298,7 @@ class Fit(LightningCLI):
         print(f"done in {self._checkpoints().seconds:.0f} s; look into {folder.path}")
         if folder.evaluation.is_file():
             for score in json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]:
-                value = "none" if score["value"] is None else f"{score['value']:.4f}"
-                print(f"  {score['name']:45s} {value} {score['unit']}".rstrip())
+                print(f"  {score_line(score)}")
         print(f"  pictures  {folder.pictures}")
         print(f"  next      python -m zoo.sample {folder.path} --out grid.png")
         print(f"            python -m zoo.evaluate {folder.path}", flush=True)

@@ -167,8 +167,8 @@ def test_code_errors_name_the_models_own_knobs(error, level):
 
 def test_a_loose_bound_is_named():
     likelihoods = (
-        {**score("elbo", -120.0), "name": "elbo[dynamic,test]"},
-        {**score("nll", 90.0), "name": "nll[dynamic,is5000,test]"},
+        {**score("elbo", -120.0), "name": "elbo[dynamic,10k,test]"},
+        {**score("nll", 90.0), "name": "nll[dynamic,is5000,10k,test]"},
     )
     assert titles(advise(evidence(*likelihoods))) == ["a loose bound"]
     tight = (likelihoods[0], {**likelihoods[1], "value": 118.0})

@@ -5,7 +5,7 @@ import pytest
 from zoo.core.errors import UserError
 from zoo.models import MODELS
 from zoo.recipe.reading import recipe_folder
-from zoo.show.gallery import amount, exhibits, markdown, with_table
+from zoo.show.gallery import exhibits, markdown, with_table
 from zoo.show.gallery.prose import about, header, without_header
 from zoo.show.gallery.table import BEGIN, END
 
@@ -86,17 +86,6 @@ def test_training_and_sizes_in_short_words(shelf, shown, codes):
     codes([], training={})
     found = only_codes(shelf)
     assert found.training == "unknown" and found.ours == ""
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [(0.05, "share", "5 %"), (0.1, "share", "10 %"), (1000.0, "modes", "1,000 modes"),
-     (24.8, "modes", "24.8 modes"), (86.64, "nats", "86.64 nats"), (0.0, "nats", "0.00 nats"),
-     (0.00525, "nats", "0.00525 nats"), (1.059, "bits/dim", "1.06 bits/dim"),
-     (0.012345, "", "0.0123")],
-)  # fmt: skip
-def test_figures_are_short_and_have_units(value, unit, text):
-    assert amount(value, unit) == text
 
 
 # ------------------------------------------------------------------------- the table

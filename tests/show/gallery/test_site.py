@@ -9,6 +9,7 @@ import pytest
 
 import zoo.gallery
 import zoo.list
+from zoo.core.figures import shown, split_name
 from zoo.judge.catalogue import meaning
 from zoo.show.gallery import exhibits, markdown, site, written_contents
 from zoo.show.gallery.pages import linked
@@ -83,10 +84,9 @@ def test_every_figure_of_a_card_stands_on_its_page_with_its_protocol(gallery, sh
     for exhibit in exhibits(shelf):
         words = Page(gallery / "models" / f"{exhibit.name}.html").text
         for score in exhibit.scores:
-            short, _, protocol = score["name"].partition("[")
+            short, protocol = split_name(score["name"])
             assert short.replace("_", " ") in words and protocol.rstrip("]") in words
-            value = "none" if score["value"] is None else f"{score['value']:.4g}"
-            assert value in words and meaning(score["name"]) in words
+            assert shown(score) in words and meaning(score["name"]) in words
 
 
 def test_a_page_shows_recipe_paper_deviations_and_commands(gallery):

@@ -18,6 +18,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from zoo.core.errors import UserError
+from zoo.core.figures import split_name
 from zoo.data import ImageSpec
 from zoo.data.images import unit_range
 from zoo.data.loader import mix_seed
@@ -184,7 +185,7 @@ def _finding(
 
 
 def _named(scores: dict[str, Score]) -> dict[str, Any]:
-    details = {name.partition("[")[0]: score.details for name, score in scores.items()}
+    details = {split_name(name)[0]: score.details for name, score in scores.items()}
     return {
         what: details.get(score, {}).get(what)
         for score, what in (

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from zoo.contract.knobs import turn
+from zoo.judge.catalogue import parameters
 from zoo.show.diagnosis.evidence import Advice, Evidence, are, count, joined, named, upper
 
 __all__ = ["advise", "missing_classes", "summary", "varieties"]
@@ -81,9 +82,9 @@ def _health(e: Evidence) -> list[Advice]:
 def _modes(e: Evidence) -> list[Advice]:
     """Counts the modes of data whose modes are known, such as mixtures of the plane."""
     score, found = e.find("modes"), []
-    if score is None or score["value"] is None:
+    there = None if score is None else parameters(score).get("of")
+    if score is None or there is None or score["value"] is None:
         return []
-    there = int(score["name"].partition("[")[2].partition(",")[0])
     missing = there - round(score["value"])
     if missing:
         level = "serious" if missing > 0.1 * there else "notable"
@@ -342,7 +343,7 @@ def _codes(e: Evidence) -> list[Advice]:
 def _bounds(e: Evidence) -> list[Advice]:
     """Compares the bound from one sample with the one from many."""
     elbo = e.value("elbo")
-    weighted = (s for s in e.scores if s["name"].startswith("nll[") and ",is" in s["name"])
+    weighted = (s for s in e.scores if "importance_samples" in parameters(s))
     nll = next((score["value"] for score in weighted), None)
     if elbo is None or nll is None or -elbo - nll < 0.1 * abs(nll):
         return []

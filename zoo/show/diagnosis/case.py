@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.contract.capabilities import Samples, capabilities
+from zoo.core.figures import split_name
 from zoo.data.images import unit_range
 from zoo.data.module import spread
 from zoo.functional.gel.one_sample import gel_one_sample, gel_two_sample, kernel_moments
@@ -118,7 +119,7 @@ class Case:
             return {}
         instead = self.train.first(count)
         scores = [score.finite() for score in quality(self.real, instead, "")]
-        return {s.name.partition("[")[0]: s.value for s in scores if s.value is not None}
+        return {split_name(s.name)[0]: s.value for s in scores if s.value is not None}
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from zoo.judge.catalogue import find
+
 __all__ = ["Advice", "Evidence", "are", "count", "joined", "named", "upper"]
 
 
@@ -39,7 +41,7 @@ class Evidence:
 
     def find(self, name: str) -> Mapping[str, Any] | None:
         """Returns the first score of that short name."""
-        return next((s for s in self.scores if s["name"].partition("[")[0] == name), None)
+        return find(self.scores, name)
 
     def value(self, name: str) -> float | None:
         """Returns its value, None if there is none."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from zoo.contract.capabilities import Samples
+from zoo.core.figures import exact, split_name
 from zoo.judge.protocols.reweighting import DROPPED
 from zoo.show.diagnosis.advice import advise, missing_classes, summary, varieties
 from zoo.show.diagnosis.case import Case
@@ -111,8 +112,8 @@ def _scores(case: Case) -> str:
 
 
 def _of_real_images(case: Case, score: dict[str, Any]) -> str:
-    value = case.reference.get(score["name"].partition("[")[0])
-    return "" if value is None else f"{value:.4g}"
+    value = case.reference.get(split_name(score["name"])[0])
+    return "" if value is None else exact(value)
 
 
 # ---------------------------------------------------------------- classes

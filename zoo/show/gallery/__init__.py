@@ -1,13 +1,12 @@
 """What the shelf shows of itself: the table of models, the wall of pictures, the pages."""
 
-from zoo.show.gallery.exhibit import Exhibit, amount, exhibit, exhibits
+from zoo.show.gallery.exhibit import Exhibit, exhibit, exhibits
 from zoo.show.gallery.site import build_site
 from zoo.show.gallery.table import markdown, with_table
 from zoo.show.gallery.wall import contents, save_wall, written_contents
 
 __all__ = [
     "Exhibit",
-    "amount",
     "build_site",
     "contents",
     "exhibit",

@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.contract.capabilities import capabilities
 from zoo.core.errors import UserError
+from zoo.judge.catalogue import headline, row_of
 from zoo.models import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.paper import Paper, read_paper
@@ -16,12 +17,8 @@ from zoo.recipe.reading import read_recipe, recipe_folder
 from zoo.shelf.card import NAME
 from zoo.shelf.find import available, read_card
 
-__all__ = ["Exhibit", "amount", "exhibit", "exhibits"]
+__all__ = ["Exhibit", "exhibit", "exhibits"]
 
-# The score that stands for a model which has no paper's figure, the first of these that it has.
-HEADLINES = ("error", "code_error", "captions_shown", "mig", "nll", "bpd", "log_density", "elbo",
-             "modes", "fid")  # fmt: skip
-NATURAL = {"nats": 2, "bits/dim": 2, "modes": 1, "classes": 1}  # decimals
 UNKNOWN = "unknown"
 
 
@@ -77,17 +74,11 @@ class Exhibit:
 
     @property
     def headline(self) -> dict[str, Any] | None:
-        """The score that stands for the model: the paper's figure, else the first that there is."""
-        known = [score for score in self.scores if score["value"] is not None]
-        if self.paper is not None:
-            for score in known:
-                if score["name"] == self.paper.figure:
-                    return score
-        for wanted in HEADLINES:
-            for score in known:
-                if score["name"].partition("[")[0] == wanted:
-                    return score
-        return known[0] if known else None
+        """The score that stands for the model: the paper's figure, else the catalogue's choice."""
+        for score in self.scores:
+            if self.paper and score["name"] == self.paper.figure and score["value"] is not None:
+                return score
+        return headline(self.scores)
 
     @property
     def comparison(self) -> Paper | None:
@@ -108,7 +99,7 @@ class Exhibit:
     def ours(self) -> str:
         """The headline's value in its unit; empty if there is none."""
         score = self.headline
-        return "" if score is None else amount(score["value"], score.get("unit", ""))
+        return "" if score is None else row_of(score).brief(score["value"])
 
     @property
     def over_seeds(self) -> str:
@@ -119,13 +110,13 @@ class Exhibit:
         values = [run["scores"].get(score["name"]) for run in runs]
         if None in values:
             return ""
-        return f"mean of {len(values)} seeds {amount(mean(values), score.get('unit', ''))}"
+        return f"mean of {len(values)} seeds {row_of(score).brief(mean(values))}"
 
     @property
     def theirs(self) -> str:
         """The paper's value in the same unit; empty if there is none."""
         paper, score = self.comparison, self.headline
-        return "" if paper is None or score is None else amount(paper.value, score.get("unit", ""))
+        return "" if paper is None or score is None else row_of(score).brief(paper.value)
 
     @property
     def training(self) -> str:
@@ -161,28 +152,6 @@ class Exhibit:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def amount(value: float, unit: str) -> str:
-    """Writes a figure short enough for a table, with its unit; shares as per cent.
-
-    Example:
-        >>> amount(0.1769, "share"), amount(2106.474, "nats"), amount(3.80605, "")
-        ('17.69 %', '2,106.47 nats', '3.81')
-        >>> amount(0.0052534, "nats")
-        '0.00525 nats'
-    """
-    if unit == "share":
-        return f"{_trimmed(f'{100 * value:.2f}')} %"
-    if unit in ("modes", "classes"):
-        return f"{_trimmed(f'{value:,.1f}')} {unit}"
-    if unit in NATURAL and not 0 < abs(value) < 0.1:
-        return f"{value:,.{NATURAL[unit]}f} {unit}"
-    return f"{value:.3g} {unit}".rstrip()
-
-
-def _trimmed(number: str) -> str:
-    return number.rstrip("0").rstrip(".") if "." in number else number
 
 
 def exhibits(shelf: Path | None = None) -> list[Exhibit]:

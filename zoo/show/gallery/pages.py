@@ -10,8 +10,10 @@ from typing import Any
 import yaml
 
 from zoo.contract.capabilities import capabilities
+from zoo.core.figures import exact
+from zoo.judge.catalogue import row_of
 from zoo.models import MODELS
-from zoo.show.gallery.exhibit import Exhibit, amount
+from zoo.show.gallery.exhibit import Exhibit
 from zoo.show.gallery.prose import about, header, without_header
 from zoo.show.gallery.style import PAGE
 from zoo.show.markup import document, prose, score_table, section, table, text
@@ -161,7 +163,7 @@ def _scores(e: Exhibit) -> str:
         return section("Figures", about_them, score_table(e.scores))
 
     def theirs(score: dict[str, Any]) -> str:
-        return f"{paper.value:.4g}" if score["name"] == paper.figure else ""
+        return exact(paper.value) if score["name"] == paper.figure else ""
 
     source = f"<p>The paper's figure: {linked(paper.source)}.</p>"
     return section("Figures", about_them, source, score_table(e.scores, "Paper", theirs))
@@ -171,16 +173,16 @@ def _seeds(e: Exhibit) -> str:
     runs = e.card.get("seeds") or []
     if len(runs) < 2:
         return ""
-    units = {score["name"]: score.get("unit", "") for score in e.scores}
+    of_name = {score["name"]: score for score in e.scores}
     head = ["Score", "Mean", "Spread", *(f"Seed {run['seed']}" for run in runs)]
     rows = []
     for name in runs[0]["scores"]:
         values = [run["scores"].get(name) for run in runs]
         known = [value for value in values if value is not None]
-        unit = units.get(name, "")
-        cells = ["none" if value is None else amount(value, unit) for value in values]
-        spread = [amount(mean(known), unit)] if known else ["none"]
-        spread += [amount(stdev(known), unit)] if len(known) > 1 else ["none"]
+        row = row_of(of_name.get(name, {"name": name}))
+        cells = ["none" if value is None else row.brief(value) for value in values]
+        spread = [row.brief(mean(known))] if known else ["none"]
+        spread += [row.brief(stdev(known))] if len(known) > 1 else ["none"]
         rows.append([f"<code>{text(name)}</code>", *map(text, (*spread, *cells))])
     seconds = [run.get("training_seconds") for run in runs]
     took = [f"{value:,.0f} s" if value else "" for value in seconds]

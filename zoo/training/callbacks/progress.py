@@ -10,6 +10,8 @@ import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 
+from zoo.core.figures import digits, split_name
+
 __all__ = ["Bar", "EpochLines", "brief_terms"]
 
 WIDTH = 100  # longest line
@@ -22,18 +24,14 @@ def brief_terms(figures: Mapping[str, float | Tensor]) -> list[str]:
 
     Example:
         >>> brief_terms({"train/generator_loss": 0.71649, "val/code_error[one-to-one,val]": 0.05})
-        ['code_error 0.050', 'generator_loss 0.716']
+        ['code_error 0.05', 'generator_loss 0.7165']
     """
     ordered = sorted(figures, key=lambda name: not name.startswith("val/"))
-    return [f"{_brief(name)} {_written(float(figures[name]))}" for name in ordered]
-
-
-def _written(value: float) -> str:
-    return f"{value:.3f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3e}"
+    return [f"{_brief(name)} {digits(float(figures[name]), 4)}" for name in ordered]
 
 
 def _brief(name: str) -> str:
-    return name.partition("[")[0].removeprefix("train/").removeprefix("val/")
+    return split_name(name.removeprefix("train/").removeprefix("val/"))[0]
 
 
 class _Fresh:
