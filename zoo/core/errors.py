@@ -10,9 +10,12 @@ import contextlib
 import errno
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+
+from zoo.core.text import clean, quoted, say
 
 __all__ = [
     "UserError",
@@ -22,9 +25,20 @@ __all__ = [
     "check_interval",
     "did_you_mean",
     "exit_on_user_error",
+    "out_of_memory",
     "user_error_in",
 ]
 
+NO_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|cannot allocate memory|"
+    r"Storage size calculation overflowed|bad_alloc|CUDNN_STATUS_ALLOC_FAILED|"
+    r"CUBLAS_STATUS_ALLOC_FAILED",
+    re.IGNORECASE,
+)
+TOO_LARGE = (
+    "there is not enough memory for this. Lower what is held at once: --data.batch_size, "
+    "--data.resize or the model's widths to train, --n to sample, --protocol quick to score."
+)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing on a full disk or quota raises
 
 
@@ -39,9 +53,9 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
         >>> did_you_mean("InfoGen", ["InfoGAN", "VAE"])
         'Did you mean InfoGAN? Choices: InfoGAN, VAE.'
     """
-    known = sorted(choices)
+    known = sorted(clean(name) for name in choices)
     by_lower = {name.lower(): name for name in known}
-    asked = wrong.lower()
+    asked = wrong[:200].lower()
     begun = [name for name in by_lower if asked and name.startswith(asked)]
     near = begun or get_close_matches(asked, list(by_lower), n=1, cutoff=0.6)
     hint = f"Did you mean {by_lower[near[0]]}? " if near else ""
@@ -58,7 +72,7 @@ def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
     """
     choices = tuple(choices)
     if value not in choices:
-        raise UserError(f"unknown {what} {value!r}. {did_you_mean(value, choices)}")
+        raise UserError(f"unknown {what} {quoted(value)}. {did_you_mean(value, choices)}")
 
 
 def check_interval(option: str, value: float | Iterable[float], interval: str) -> None:
@@ -128,7 +142,9 @@ def user_error_in(error: BaseException | None) -> UserError | None:
 
 
 def exit_on_user_error(command: str, main: Callable[[], int | None]) -> int:
-    """Runs a command; a wrong request becomes one message on stderr and exit code 2.
+    """Runs a command; a wrong request becomes one line on stderr and exit code 2.
+
+    So do a full disk and memory that ran out, which no check can foresee.
 
     Args:
         command: Name printed in front of the message, e.g. ``zoo.fit``.
@@ -140,7 +156,7 @@ def exit_on_user_error(command: str, main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except UserError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        say(f"{command}: {error}")
         return 2
     except BrokenPipeError:
         # The reader of our output has left, which is no failure of ours. What is still buffered
@@ -149,11 +165,34 @@ def exit_on_user_error(command: str, main: Callable[[], int | None]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            say(f"{command}: {TOO_LARGE}")
+            return 2
         if error.errno not in FULL:
             raise
         where = f" while writing {error.filename}" if error.filename else ""
-        print(f"{command}: {error.strerror}{where}. Make room and try again.", file=sys.stderr)
+        say(f"{command}: {error.strerror}{where}. Make room and try again.")
         return 2
     except KeyboardInterrupt:
-        print(f"{command}: stopped.", file=sys.stderr)
+        say(f"{command}: stopped.")
         return 130
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        say(f"{command}: {TOO_LARGE}")
+        return 2
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Says whether memory ran out, in Python or NumPy, in torch on a processor or on a device.
+
+    Example:
+        >>> out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+        True
+    """
+    while error is not None:
+        told = isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)[:1000])
+        if told or isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,46 @@
+"""Tables on the terminal: plain ones, in which no text from outside is more than text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from zoo.core.text import clean
+
+__all__ = ["PlainTable", "styled"]
+
+LONGEST_CELL = 1000  # characters
+
+
+def styled(text: object, style: str) -> Text:
+    """Returns text for a cell in a style, such as ``bold``."""
+    return Text(clean(text, LONGEST_CELL), style)
+
+
+class PlainTable(Table):
+    """A table without lines. Its cells are text: nothing in them is read as markup or an escape.
+
+    Args:
+        title: Stands above.
+        columns: Titles of columns; `add_column` adds others.
+        caption: Stands below.
+    """
+
+    def __init__(self, title: object, *columns: str, caption: str | None = None) -> None:
+        super().__init__(
+            title=styled(title, "bold"), title_justify="left", caption=caption, box=None,
+            pad_edge=False,
+        )  # fmt: skip
+        for column in columns:
+            self.add_column(column)
+
+    def add_column(self, header: object = "", **kwargs: Any) -> None:
+        """Adds a column; long words of it are folded unless ``overflow`` says otherwise."""
+        super().add_column(styled(header, ""), **{"overflow": "fold", **kwargs})
+
+    def add_row(self, *cells: object, **kwargs: Any) -> None:
+        """Adds a row of texts, or of what `styled` returns."""
+        row = [cell if isinstance(cell, Text) else styled(cell, "") for cell in cells]
+        super().add_row(*row, **kwargs)
