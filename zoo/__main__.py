@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from zoo import __version__
 from zoo.core.errors import did_you_mean
+from zoo.core.text import quoted, say
 
 __all__ = ["VERBS", "main"]
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     if given[0] not in VERBS:
-        print(f"zoo: unknown verb {given[0]!r}. {did_you_mean(given[0], VERBS)}", file=sys.stderr)
+        say(f"zoo: unknown verb {quoted(given[0])}. {did_you_mean(given[0], VERBS)}")
         return 2
     return importlib.import_module(f"zoo.{given[0]}").main(given[1:])
 

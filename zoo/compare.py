@@ -13,7 +13,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from torch import Tensor
 
 from zoo.contract.capabilities import Samples
@@ -21,6 +20,7 @@ from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, did_you_mean, exit_on_user_error
 from zoo.core.figures import shown, split_name
 from zoo.core.files import replacing, write_json
+from zoo.core.tables import PlainTable, styled
 from zoo.judge.options import add_judging_options
 from zoo.judge.subject import Subject, data_for, features_for, find_subject, judge, task_for
 from zoo.shelf.card import split_pin
@@ -179,7 +179,7 @@ def _rows(
 
 def comparison_table(
     title: str, reports: Mapping[str, Mapping[str, Any]], chosen: Sequence[str] = ()
-) -> Table:
+) -> PlainTable:
     """Lays reports out side by side; the best value of each row is marked with a star.
 
     Args:
@@ -187,16 +187,13 @@ def comparison_table(
         reports: The judge's report of each model.
         chosen: How the names of the scores to show begin; none for all.
     """
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    table.add_column("score", overflow="fold")
+    table = PlainTable(title, "score")
     for name in reports:
-        table.add_column(escape(name), justify="right", overflow="fold")
+        table.add_column(name, justify="right")
     table.add_column("better")
     for score, cells, better in _rows(reports, chosen):
-        marked = [f"[bold]{cell}[/bold]" if cell.startswith("*") else cell for cell in cells]
-        table.add_row(escape(score), *marked, better)
+        marked = [styled(cell, "bold" if cell.startswith("*") else "") for cell in cells]
+        table.add_row(score, *marked, better)
     return table
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, check_choice, exit_on_user_error
 from zoo.core.figures import digits, split_name
 from zoo.core.files import write_json
 from zoo.core.progress import bar
+from zoo.core.tables import PlainTable, styled
 from zoo.data import DATASETS
 from zoo.judge.protocols.faults import DRAWS, SEEN, columns, score_faults
 from zoo.judge.score import Task
@@ -129,20 +128,15 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _table(report: dict[str, Any]) -> Table:
-    table = Table(
-        title=escape(
-            f"{report['images']:,} unseen images of {report['data']['name']} instead of samples"
-        ),
-        title_justify="left", title_style="bold", box=None, pad_edge=False,
+def _table(report: dict[str, Any]) -> PlainTable:
+    table = PlainTable(
+        f"{report['images']:,} unseen images of {report['data']['name']} instead of samples",
+        *_head(),
         caption=f"marked: more than {SEEN:g} standard deviations from {DRAWS} fault-free draws",
-    )  # fmt: skip
-    for column in _head():
-        table.add_column(column, overflow="fold")
+    )
     for row in _rows(report):
         marked = (
-            f"[bold red]{escape(cell[2:-2])} *[/]" if cell.startswith("**") else escape(cell)
-            for cell in row
+            styled(f"{cell[2:-2]} *", "bold red") if cell.startswith("**") else cell for cell in row
         )
         table.add_row(*marked)
     return table

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from zoo.contract.capabilities import capabilities
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.tables import PlainTable
 from zoo.data import DATASETS
 from zoo.models import MODELS
 from zoo.recipe.checking import class_name
@@ -22,51 +21,46 @@ from zoo.show.gallery import exhibit, exhibits, markdown
 __all__ = ["main"]
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def shelf_table() -> Table:
+def shelf_table() -> PlainTable:
     """Returns the published models, each with the score that stands for it."""
-    table = _table("Published models: zoo.load(name)", "name", "model", "data", "weights", "score")
+    table = PlainTable(
+        "Published models: zoo.load(name)", "name", "model", "data", "weights", "score"
+    )
     for name in available():
         try:
             shown = exhibit(name)
         except UserError as error:
-            table.add_row(name, "unusable", "", "", escape(str(error)))
+            table.add_row(name, "unusable", "", "", error)
             continue
         score = "" if shown.headline is None else f"{shown.ours}  {shown.headline['name']}"
-        table.add_row(name, shown.family, shown.data, shown.size, escape(score))
+        table.add_row(name, shown.family, shown.data, shown.size, score)
     return table
 
 
-def recipe_table() -> Table:
+def recipe_table() -> PlainTable:
     """Returns the recipes."""
-    table = _table("Recipes: python -m zoo.fit recipes/NAME.yaml", "name", "model", "data")
+    table = PlainTable("Recipes: python -m zoo.fit recipes/NAME.yaml", "name", "model", "data")
     for path in sorted(recipe_folder().glob("*.yaml")):
         try:
             recipe = read_recipe(path)
         except UserError as error:
-            table.add_row(path.stem, "unusable", escape(str(error)))
+            table.add_row(path.stem, "unusable", error)
             continue
         table.add_row(path.stem, *(class_name(kind, recipe[kind]) for kind in ("model", "data")))
     return table
 
 
-def model_table() -> Table:
+def model_table() -> PlainTable:
     """Returns the families with what each can do."""
-    table = _table("Families", "model", "can")
+    table = PlainTable("Families", "model", "can")
     for name, cls in MODELS.items():
         table.add_row(name, ", ".join(capabilities(cls)))
     return table
 
 
-def data_table() -> Table:
+def data_table() -> PlainTable:
     """Returns the data sets."""
-    table = _table("Data sets", "name", "images", "classes", "needs")
+    table = PlainTable("Data sets", "name", "images", "classes", "needs")
     for name, cls in DATASETS.items():
         spec = getattr(cls, "native", None)
         shape = "x".join(map(str, spec.shape)) if spec else "as they are"

@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from zoo import fit
 from zoo.compare import best_of, compare, save_samples
@@ -22,6 +21,8 @@ from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, check_interval, did_you_mean, exit_on_user_error
 from zoo.core.figures import shown, split_name
 from zoo.core.files import write_json
+from zoo.core.tables import PlainTable
+from zoo.core.text import say
 from zoo.judge.catalogue import find
 from zoo.judge.subject import Subject, data_for, find_subject
 from zoo.models import MODELS
@@ -111,7 +112,7 @@ def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> di
             fit.run(line)
         except UserError as error:  # the others are worth seeing all the same
             failures[name] = str(error)
-            print(f"zoo.tour: {name}: {error}", file=sys.stderr, flush=True)
+            say(f"zoo.tour: {name}: {error}")
     return failures
 
 
@@ -132,7 +133,7 @@ def report(subjects: Mapping[str, Subject], root: Path) -> None:
         console.print(escape(str(root / file)), highlight=False, soft_wrap=True)
 
 
-def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[PlainTable]:
     """Lays reports out with a line for each model: the scores that all share, and one of its own.
 
     Only scores of the same protocol stand in one table.
@@ -145,8 +146,7 @@ def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
             score["name"]: score for score in report["scores"]
         }
     for protocol, members in groups.items():
-        title = f"scores of samples [{protocol}], best marked *"
-        table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+        table = PlainTable(f"scores of samples [{protocol}], best marked *")
         table.add_column("model", no_wrap=True)
         columns = {score: f"{score}[{protocol}]" for score in SHARED}
         best = {}
@@ -155,7 +155,7 @@ def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
             values = {m: scores[name]["value"] for m, scores in members.items() if name in scores}
             better = next((s[name]["better"] for s in members.values() if name in s), "")
             best[name] = best_of(values, better)
-        table.add_column("its own", overflow="fold")
+        table.add_column("its own")
         for model, scores in members.items():
             cells = [
                 f"{'* ' if model in best[name] else ''}{shown(scores[name])}"
@@ -164,7 +164,7 @@ def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
             ]  # fmt: skip
             own = next((s for n, s in scores.items() if split_name(n)[0] not in SHARED), None)
             last = f"{own['name']} {shown(own)}" if own else ""
-            table.add_row(model, *cells, escape(last))
+            table.add_row(model, *cells, last)
         yield table
 
 
@@ -227,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return run(arguments)
         except Stopped as stop:
-            print("zoo.tour: the same command goes on from here.", file=sys.stderr)
+            say("zoo.tour: the same command goes on from here.")
             return 128 + stop.signum
 
     return exit_on_user_error("zoo.tour", command)

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
 from zoo.core.figures import shown
+from zoo.core.tables import PlainTable
 from zoo.judge.options import add_device_option
 from zoo.judge.subject import PRESETS, data_for, features_for, find_subject, judge, task_for
 from zoo.shelf.find import available, read_card
@@ -45,7 +44,9 @@ def compare_scores(
     return rows
 
 
-def verify(name: str, preset: str, root: str | None, device: str = "auto") -> tuple[Table, bool]:
+def verify(
+    name: str, preset: str, root: str | None, device: str = "auto"
+) -> tuple[PlainTable, bool]:
     """Re-runs the evaluation that a card claims.
 
     Returns:
@@ -74,11 +75,9 @@ def verify(name: str, preset: str, root: str | None, device: str = "auto") -> tu
             )
     report = judge(subject, task_for(subject, data, features, preset, device=device), preset)
     rows = compare_scores(claim["scores"], report["scores"])
-    table = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for column in ("score", "claimed", "measured", ""):
-        table.add_column(column, overflow="fold")
+    table = PlainTable(name, "score", "claimed", "measured", "")
     for label, first, second, agrees in rows:
-        table.add_row(escape(label), _shown(first), _shown(second), "ok" if agrees else "DRIFT")
+        table.add_row(label, _shown(first), _shown(second), "ok" if agrees else "DRIFT")
     return table, all(agrees for *_, agrees in rows)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from zoo.core.text import clean
 
@@ -14,9 +14,14 @@ __all__ = ["PlainTable", "styled"]
 LONGEST_CELL = 1000  # characters
 
 
-def styled(text: object, style: str) -> Text:
-    """Returns text for a cell in a style, such as ``bold``."""
-    return Text(clean(text, LONGEST_CELL), style)
+class Styled(str):
+    """Markup that `styled` made."""
+
+
+def styled(text: object, style: str = "") -> Styled:
+    """Makes text fit for a cell, in a style such as ``bold``; nothing in it is read as markup."""
+    plain = escape(clean(text, LONGEST_CELL))
+    return Styled(f"[{style}]{plain}[/{style}]" if style else plain)
 
 
 class PlainTable(Table):
@@ -30,7 +35,7 @@ class PlainTable(Table):
 
     def __init__(self, title: object, *columns: str, caption: str | None = None) -> None:
         super().__init__(
-            title=styled(title, "bold"), title_justify="left", caption=caption, box=None,
+            title=styled(title), title_style="bold", title_justify="left", caption=caption, box=None,
             pad_edge=False,
         )  # fmt: skip
         for column in columns:
@@ -38,9 +43,9 @@ class PlainTable(Table):
 
     def add_column(self, header: object = "", **kwargs: Any) -> None:
         """Adds a column; long words of it are folded unless ``overflow`` says otherwise."""
-        super().add_column(styled(header, ""), **{"overflow": "fold", **kwargs})
+        super().add_column(styled(header), **{"overflow": "fold", **kwargs})
 
     def add_row(self, *cells: object, **kwargs: Any) -> None:
         """Adds a row of texts, or of what `styled` returns."""
-        row = [cell if isinstance(cell, Text) else styled(cell, "") for cell in cells]
+        row = [cell if isinstance(cell, Styled) else styled(cell) for cell in cells]
         super().add_row(*row, **kwargs)

@@ -8,6 +8,7 @@ them could clear the screen, colour it, fake a second message or fill it with me
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 
@@ -16,6 +17,7 @@ __all__ = ["clean", "message", "quoted", "say"]
 CUT = " ... "
 LONGEST_MESSAGE = 1500  # characters; more is no sentence
 LONGEST_QUOTE = 100
+BREAK = re.compile(r"\s*[^\S ]\s*")  # ends of lines, tabs and odd spaces, with what is around them
 # Control characters, those that turn the direction of writing or are not seen at all, halves of
 # characters that no terminal can encode, and the two that separate lines.
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -24,8 +26,8 @@ UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 def clean(text: object, limit: int = LONGEST_QUOTE) -> str:
     r"""Makes one short line of text from outside.
 
-    White space becomes one space, what is no visible character becomes ``?``, and of longer text
-    the beginning and the end stay.
+    Ends of lines and tabs become a space, what is no visible character becomes ``?``, and of
+    longer text the beginning and the end stay.
 
     Args:
         text: Anything; what is no text is written as ``str`` does.
@@ -38,7 +40,7 @@ def clean(text: object, limit: int = LONGEST_QUOTE) -> str:
     text = text if isinstance(text, str) else str(text)
     if len(text) > 4 * limit:  # megabytes are cut before every letter is looked at
         text = text[: 2 * limit] + text[-2 * limit :]
-    words = " ".join(text.split())
+    words = BREAK.sub(" ", text.strip())
     words = "".join("?" if unicodedata.category(letter) in UNSEEN else letter for letter in words)
     if len(words) <= limit:
         return words

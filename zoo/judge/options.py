@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from rich.markup import escape
-from rich.table import Table
 
 from zoo.core.figures import shown
+from zoo.core.tables import PlainTable
 from zoo.judge.subject import PRESETS
 
 __all__ = ["add_device_option", "add_judging_options", "joined_processes", "score_table"]
@@ -57,15 +56,13 @@ def joined_processes() -> Iterator[bool]:
         torch.distributed.destroy_process_group()
 
 
-def score_table(title: str, scores: Sequence[dict[str, Any]]) -> Table:
+def score_table(title: str, scores: Sequence[dict[str, Any]]) -> PlainTable:
     """Lays scores out as a table."""
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for column, justify in (("score", "left"), ("value", "right"), ("unit", "left")):
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table = PlainTable(title, "score")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
     for score in scores:
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(score["better"], "")
         unit = ", ".join(part for part in (score["unit"], arrow) if part)
-        table.add_row(escape(score["name"]), escape(shown(score)), unit)
+        table.add_row(score["name"], shown(score), unit)
     return table

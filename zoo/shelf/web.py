@@ -31,6 +31,7 @@ from urllib.request import (
 from zoo import __version__
 from zoo.core.errors import UserError
 from zoo.core.files import replacing
+from zoo.core.text import say
 from zoo.shelf.card import CARD, digest, split_pin
 
 __all__ = ["Web", "cache_folder", "check_url", "download", "tell"]
@@ -54,7 +55,7 @@ def cache_folder() -> Path:
 
 def tell(text: str) -> None:
     """Says what was fetched, beside the output of commands."""
-    print(f"zoo: {text}", file=sys.stderr, flush=True)
+    say(f"zoo: {text}")
 
 
 @dataclass(frozen=True)

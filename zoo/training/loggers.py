@@ -11,7 +11,6 @@ import io
 import logging
 import netrc
 import os
-import sys
 import time
 import warnings
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from zoo.core.errors import UserError
 from zoo.core.files import write_text
+from zoo.core.text import say
 
 __all__ = ["MetricsFile", "Tracker", "WandbMode", "log_step", "logged_in", "start_tracker"]
 
@@ -287,4 +287,4 @@ def _short(error: BaseException) -> str:
 
 
 def _warn(message: str) -> None:
-    print(f"zoo.fit: {message}", file=sys.stderr, flush=True)
+    say(f"zoo.fit: {message}")
