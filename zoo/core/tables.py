@@ -35,8 +35,8 @@ class PlainTable(Table):
 
     def __init__(self, title: object, *columns: str, caption: str | None = None) -> None:
         super().__init__(
-            title=styled(title), title_style="bold", title_justify="left", caption=caption, box=None,
-            pad_edge=False,
+            title=styled(title), title_style="bold", title_justify="left", caption=caption,
+            box=None, pad_edge=False,
         )  # fmt: skip
         for column in columns:
             self.add_column(column)
