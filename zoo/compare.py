@@ -94,6 +94,7 @@ def compare(
     *,
     data_name: str | None = None,
     root: str | None = None,
+    path: str | None = None,
     features_name: str | None = None,
     device: str = "auto",
 ) -> dict[str, dict[str, Any]]:
@@ -104,6 +105,7 @@ def compare(
         preset: Name of the protocol.
         data_name: Data set; default the one that all of them were trained on.
         root: Folder of data sets.
+        path: Folder of images, where the data set is one.
         features_name: Feature network of the shelf; default that of the data set.
         device: Where the networks work.
 
@@ -113,7 +115,7 @@ def compare(
     Raises:
         UserError: if they were trained on different data and none was named.
     """
-    datas = {name: data_for(subject, data_name, root) for name, subject in subjects.items()}
+    datas = {name: data_for(subject, data_name, root, path) for name, subject in subjects.items()}
     prints = {name: (type(d).__name__, d.fingerprint("test")) for name, d in datas.items()}
     if len(set(prints.values())) > 1:
         told = ", ".join(f"{name}: {kind}" for name, (kind, _) in prints.items())
@@ -293,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subjects = subjects_for(options.models)
         reports = compare(
             subjects, options.protocol, data_name=options.data, root=options.root,
-            features_name=options.features, device=options.device,
+            path=options.path, features_name=options.features, device=options.device,
         )  # fmt: skip
         if options.json is not None:
             write_json(options.json, reports)

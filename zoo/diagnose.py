@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.out.suffix.lower() not in (".html", ".htm"):
             raise UserError(f"--out must end in .html, got {options.out}.")
         subject = find_subject(options.model)
-        data = data_for(subject, options.data, options.root)
+        data = data_for(subject, options.data, options.root, options.path)
         features = features_for(data, options.features)
         # With a memory, so that the images behind the scores are those that were scored.
         task = replace(

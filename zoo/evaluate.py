@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def run() -> None:
         options = parser.read(arguments)
         subject = find_subject(options.model)
-        data = data_for(subject, options.data, options.root)
+        data = data_for(subject, options.data, options.root, options.path)
         features = features_for(data, options.features)
         with joined_processes() as first:
             task = task_for(subject, data, features, options.protocol, device=options.device)

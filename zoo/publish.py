@@ -20,6 +20,7 @@ from zoo.core.arguments import Parser
 from zoo.core.errors import UserError, exit_on_user_error
 from zoo.core.figures import score_line
 from zoo.core.files import sha256
+from zoo.data.module import data_root
 from zoo.judge.subject import PRESETS, Subject, data_for, features_for, judge, task_for
 from zoo.recipe.reading import read_recipe
 from zoo.shelf.card import CARD, NAME
@@ -73,7 +74,8 @@ def publish(
         write_entry(name, model, about, half=half, shelf=draft)
         card, _ = read_card(name, shelf=draft)
         published = load(name, shelf=draft)
-    subject = Subject(name, published, recipe["data"], card["weights"]["sha256"], None, run)
+    subject = Subject(name, published, recipe["data"], card["weights"]["sha256"], None, run,
+                      RunFolder(run).learnt_from())  # fmt: skip
     data = data_for(subject, None, None)
     features = None if hasattr(published, "features") else features_for(data)
     reports = {
@@ -113,7 +115,11 @@ def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
     """Keeps what decides the weights; where files lay and who watched is nobody's business."""
     kept = {key: recipe[key] for key in ("seed_everything", "trainer", "model", "data")}
     arguments = dict(kept["data"].get("init_args") or {})
-    arguments.pop("root", None)
+    root = data_root(arguments.pop("root", None)).absolute()
+    if "path" in arguments:
+        place = Path(arguments["path"])
+        inside = place.is_relative_to(root)
+        arguments["path"] = place.relative_to(root).as_posix() if inside else place.name
     return {**kept, "data": {**kept["data"], "init_args": arguments}}
 
 
@@ -122,6 +128,8 @@ def _training(run: Path) -> dict[str, Any]:
     folder = RunFolder(run)
     ran_on = json.loads(folder.environment.read_text(encoding="utf-8"))
     ran_on.pop("command", None)
+    if isinstance(ran_on.get("data"), dict):
+        ran_on["data"].pop("path", None)
     trained = read_checkpoint(folder.last).get("callbacks", {}).get("Checkpoints", {})
     if trained.get("batches") != ran_on.get("batches"):
         raise UserError(

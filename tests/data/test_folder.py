@@ -347,9 +347,18 @@ def test_the_report_names_sizes_modes_and_range(tmp_path):
         paint(tmp_path / f"{row}.png", 255 if row % 2 else (0, 0, 0), size=(10 + row, 30))
     assert ImageFolder(str(tmp_path), size=8).report() == (
         "ImageFolder: 17 training and 1 validation images, 8x8, colour, no classes, "
-        "values 0.00 to 1.00; 2 test images; from files of 10x30 to 29x30 pixels "
-        "(width x height) in RGB (10), L (10)"
+        "values 0.00 to 1.00; batches of 17, which is all, not of 128; 2 test images; "
+        "from files of 10x30 to 29x30 pixels (width x height) in RGB (10), L (10)"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"), [(None, 3), (0, 0), (18, 18), (19, 3), (36, 3), (1000, 3)]
+)
+def test_more_than_half_of_few_images_never_validate(flat, asked, used):
+    data = ImageFolder(str(flat), size=4, val_size=asked, batch_size=4)
+    assert (len(data.images("val")), len(data.images("train"))) == (used, 36 - used)
+    assert ("a tenth validate" in data.report()) == (asked is not None and asked != used)
 
 
 def test_a_folder_that_cannot_be_listed_is_named(flat, monkeypatch):
@@ -359,13 +368,6 @@ def test_a_folder_that_cannot_be_listed_is_named(flat, monkeypatch):
 
     monkeypatch.setattr(listing.os, "walk", walk)
     assert refusal(str(flat)) == "/secret cannot be read: Permission denied."
-
-
-def test_validation_is_a_tenth_unless_said(flat):
-    assert ImageFolder(str(flat), size=4).val_size == 3
-    assert len(ImageFolder(str(flat), size=4, val_size=7).images("val")) == 7
-    with pytest.raises(UserError, match="val_size 36 leaves no training images"):
-        ImageFolder(str(flat), size=4, val_size=36).images("val")
 
 
 def test_two_hundred_images_take_less_than_a_second(tmp_path):

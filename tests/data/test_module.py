@@ -151,9 +151,10 @@ def test_a_loader_can_be_limited(memory):
 
 
 def test_the_report_counts(memory):
-    assert memory().report() == (
-        "Memory: 40 training and 10 validation images, 6x4, colour, 3 classes, values 0.00 to 1.00"
-    )
+    counts = "Memory: 40 training and 10 validation images, 6x4, colour, 3 classes, values "
+    assert memory(batch_size=40).report() == f"{counts}0.00 to 1.00"
+    said = memory(batch_size=41).report()
+    assert said == f"{counts}0.00 to 1.00; batches of 40, which is all, not of 41"
 
 
 @pytest.mark.parametrize(

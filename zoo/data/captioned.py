@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,8 +14,9 @@ from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, check_interval
 from zoo.data.captions import split_words
 from zoo.data.decode import Unreadable, decode, quiet_pillow
+from zoo.data.identity import identity_of
 from zoo.data.images import FileImages, Notes
-from zoo.data.module import Binarize, ImageData, Split, data_root
+from zoo.data.module import Binarize, ImageData, Split, data_root, own_share
 from zoo.data.registry import DATASETS
 
 __all__ = ["CaptionedFolder"]
@@ -66,7 +67,7 @@ class CaptionedFolder(ImageData):
         pad: See `ImageData`.
         resize: See `ImageData`.
         binarize: See `ImageData`.
-        val_size: Training images kept for validation.
+        val_size: Training images kept for validation; a tenth where that is more than half.
         workers: Processes that decode.
         seed: Decides the order of training images.
 
@@ -107,7 +108,15 @@ class CaptionedFolder(ImageData):
         if not words:
             raise UserError(f"no word comes {frequent} times in the captions of {self.path}.")
         self.native = replace(type(self).native, height=size, width=size, words=words)
-        super().__init__(root, batch_size, resize, pad, binarize, val_size, workers, seed)
+        asked = type(self).default_val_size if val_size is None else val_size
+        share = own_share(asked, max(2, len(self.parts["train"])))
+        super().__init__(root, batch_size, resize, pad, binarize, share, workers, seed)
+
+    def identity(self) -> dict[str, Any]:
+        """Says which images there are, with their captions."""
+        files = [*self.parts["train"], *self.parts["test"]]
+        names = [image.relative_to(self.path).as_posix() for image, _ in files]
+        return identity_of(self.path, names, notes=(text for _, texts in files for text in texts))
 
     def read(self, part: Split) -> FileImages:
         """Returns one part; its images are decoded when they are asked for."""
@@ -133,7 +142,7 @@ def _parts(folder: Path) -> dict[str, list[tuple[Path, list[str]]]]:
     home = next(iter(sorted(folder.rglob(TEXTS))), None) if folder.is_dir() else None
     if home is None:
         raise _missing(folder, f"folder {TEXTS}")
-    pairs = _pairs(folder, sorted(home.rglob("*.txt")))
+    pairs = _pairs(folder, sorted(text for text in home.rglob("*.txt") if text.is_file()))
     if not pairs:
         raise _missing(folder, "image with a caption of the same name")
     classes = next(iter(sorted(folder.rglob("testclasses.txt"))), None)
@@ -162,7 +171,7 @@ def _pairs(folder: Path, texts: list[Path]) -> list[tuple[Path, Path, list[str]]
     """
     homes = [home for name in IMAGES for home in sorted(folder.rglob(name)) if home.is_dir()]
     files = sorted({file for home in homes for file in home.rglob("*")
-                    if file.suffix.lower() in SUFFIXES})  # fmt: skip
+                    if file.suffix.lower() in SUFFIXES and file.is_file()})  # fmt: skip
     if not files:
         raise _missing(folder, f"folder of images ({' or '.join(IMAGES)})")
     own = {(file.parent.name, file.stem): file for file in files}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -18,9 +18,10 @@ from torch import Tensor
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, check_choice
 from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
+from zoo.data.identity import identity_of
 from zoo.data.images import FileImages, Images, MemoryImages
 from zoo.data.listing import ImageFile, list_images
-from zoo.data.module import Binarize, ImageData, Split, data_root
+from zoo.data.module import Binarize, ImageData, Split, data_root, own_share
 from zoo.data.registry import DATASETS
 
 __all__ = ["ImageFolder"]
@@ -160,7 +161,8 @@ class ImageFolder(ImageData):
         resize: Resizes what ``size`` has made.
         pad: Pads with black, after resizing.
         binarize: ``none``, ``dynamic`` or ``static``.
-        val_size: Training images kept for validation; default a tenth, at most 10,000.
+        val_size: Training images kept for validation; default, and where more than half are
+            asked for: a tenth, at most 10,000.
         workers: Processes that decode a streaming set.
         seed: Decides the order of training images.
 
@@ -214,15 +216,23 @@ class ImageFolder(ImageData):
         self.memory_mib = memory_mib
         self._unreadable: dict[str, str] = {}
         self._headers: list[Header] = []
-        if val_size is None:
-            val_size = max(1, min(10_000, count // 10))
-        super().__init__(root, batch_size, resize, pad, binarize, val_size, workers, seed)
+        share = own_share(val_size, count)
+        self._lowered = val_size is not None and share != val_size
+        self._identity: dict[str, Any] = {}
+        super().__init__(root, batch_size, resize, pad, binarize, share, workers, seed)
 
     @property
     def in_memory(self) -> bool:
         """Whether the decoded set is small enough to live in memory."""
         count = len(self.listing.train) + len(self.listing.test)
         return count * self.native.size <= self.memory_mib * 2**20
+
+    def identity(self) -> dict[str, Any]:
+        """Says which files there are."""
+        if not self._identity:
+            names = [file.name for file in (*self.listing.train, *self.listing.test)]
+            self._identity = identity_of(self.decoder.folder, names, self.listing.classes)
+        return self._identity
 
     def read(self, part: Split) -> Images:
         """Decodes one part, or, if the set is large, has a look at every file of it."""
@@ -280,6 +290,8 @@ class ImageFolder(ImageData):
             f"{counts}; {tests:,} test images; from files of {extent} pixels (width x height) in "
             f"{', '.join(f'{mode} ({count:,})' for mode, count in modes)}"
         )
+        if self._lowered:
+            text += "; a tenth validate, because --data.val_size asks for more than half"
         if self._unreadable:
             text += f"; {len(self._unreadable):,} skipped: {_few(self._unreadable)}"
         return text

@@ -7,7 +7,7 @@ import os
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import lightning as L
 import torch
@@ -19,13 +19,7 @@ from zoo.data.changes import fit_to_size, fixed_bits, resized
 from zoo.data.images import Images, subset, unit_range
 from zoo.data.loader import BatchLoader, Order
 
-__all__ = [
-    "Binarize",
-    "ImageData",
-    "Split",
-    "data_root",
-    "spread",
-]
+__all__ = ["Binarize", "ImageData", "Split", "data_root", "own_share", "spread"]
 
 Binarize = Literal["none", "dynamic", "static"]
 Split = Literal["train", "val", "test"]
@@ -48,6 +42,25 @@ def spread(count: int, limit: int | None) -> Tensor:
     """
     size = count if limit is None else max(0, min(limit, count))
     return torch.arange(size) * count // max(size, 1)
+
+
+def own_share(val_size: int | None, count: int) -> int:
+    """Returns how many of a person's own training images validate: as asked, or a tenth.
+
+    A recipe may ask for 1,000 images of a set of 60,000; more than half of somebody's few is not
+    what it meant.
+
+    Args:
+        val_size: What was asked for; None for a tenth, at most 10,000.
+        count: Training images, at least 2.
+
+    Example:
+        >>> own_share(None, 300), own_share(20, 300), own_share(1000, 300)
+        (30, 20, 30)
+    """
+    if val_size is None or val_size > count // 2:
+        return max(1, min(10_000, count // 10))
+    return val_size
 
 
 class ImageData(L.LightningDataModule):
@@ -201,6 +214,13 @@ class ImageData(L.LightningDataModule):
                 digest.update(b"" if note is None else note.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def identity(self) -> dict[str, Any]:
+        """Says by plain values which files a person's own set consists of, without reading all.
+
+        See `zoo.data.identity.identity_of`. Empty for a set that its name says all about.
+        """
+        return {}
+
     def setup(self, stage: str | None = None) -> None:
         """Reads what the stage needs, so that a missing file is found before training starts."""
         if stage in (None, "fit", "validate"):
@@ -297,8 +317,11 @@ class ImageData(L.LightningDataModule):
         look = f"images, {height}x{width}, {'grey' if channels == 1 else 'colour'}"
         if self.spec.points:
             look = "points of the plane"
-        return (
+        text = (
             f"{type(self).__name__}: {len(train):,} training and {len(val):,} validation {look}, "
             f"{self.spec.classes or 'no'} classes, "
             f"values {probe.min().item():.2f} to {probe.max().item():.2f}"
         )
+        if self.batch_size > len(train):
+            text += f"; batches of {len(train)}, which is all, not of {self.batch_size}"
+        return text

@@ -20,6 +20,10 @@ __all__ = ["add_device_option", "add_judging_options", "joined_processes", "scor
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that all judging commands share."""
     parser.add_argument("--data", help="another data set than the model's own")
+    parser.add_argument(
+        "--data.path", dest="path", metavar="FOLDER",
+        help="where the images of a folder are now, or those of --data ImageFolder",
+    )  # fmt: skip
     parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
     parser.add_argument(
         "--features",

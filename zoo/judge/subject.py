@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from zoo.core.files import PACKAGE, sha256
 from zoo.core.memory import keep_freed_memory
 from zoo.core.progress import bar
 from zoo.data import DATASETS, ImageData
+from zoo.data.identity import check_classes, check_identity
 from zoo.data.module import Split
 from zoo.judge.inception import INCEPTION, inception
 from zoo.judge.notes import Notes
@@ -61,6 +64,8 @@ class Subject:
         weights_sha256: Hash of the file that the weights came from.
         run: The run's folder, or None for a published model.
         folder: Where its files are.
+        learnt_from: Which files of somebody's own it learnt from, as `identity_of` says; empty
+            where it learnt from a known data set.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Subject:
     weights_sha256: str
     run: RunFolder | None
     folder: Path
+    learnt_from: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_subject(name_or_run: str) -> Subject:
@@ -82,7 +88,8 @@ def find_subject(name_or_run: str) -> Subject:
         run = RunFolder(path)
         recipe = read_recipe(run.recipe)
         digest = sha256(run.last) if run.last.is_file() else ""
-        return Subject(str(path), load_run(path), recipe["data"], digest, run, path)
+        model, learnt_from = load_run(path), run.learnt_from()
+        return Subject(str(path), model, recipe["data"], digest, run, path, learnt_from)
     if path.is_dir() and name_or_run not in available():
         raise UserError(f"{path} is no run: it has no recipe.yaml.")
     entry = open_entry(find(name_or_run))
@@ -90,31 +97,58 @@ def find_subject(name_or_run: str) -> Subject:
     if not isinstance(recipe, dict) or "data" not in recipe:
         raise UserError(f"the card of {name} does not say what data the model learnt from.")
     model, digest = load_entry(entry), entry.card["weights"]["sha256"]
-    return Subject(name, model, recipe["data"], digest, None, entry.place.folder)
+    learnt_from = (entry.card.get("training") or {}).get("data") or {}
+    return Subject(name, model, recipe["data"], digest, None, entry.place.folder, learnt_from)
 
 
-def data_for(subject: Subject, name: str | None, root: str | None) -> ImageData:
+def data_for(
+    subject: Subject, name: str | None, root: str | None, path: str | None = None
+) -> ImageData:
     """Builds the data set that a subject is judged on: its own, or another by name.
 
+    Args:
+        subject: The model.
+        name: Another data set. Its images get the size and the colours of the model's.
+        root: Folder of data sets.
+        path: Where a folder of images is now: the subject's own, or that of the data set named.
+
     Raises:
-        UserError: if there is no such data set, or its images have another shape than the model.
+        UserError: if there is no such data set, its images have another shape than the model, or
+            its own folder holds other files than those it learnt from.
     """
-    if name is None:
-        section = subject.data
-    else:
+    own = subject.data if isinstance(subject.data, dict) else {"class_path": subject.data}
+    if name is not None:
         check_choice("data set", name, DATASETS)
-        section = {"class_path": name, "init_args": {}}
-    if root is not None:
-        own = section if isinstance(section, dict) else {"class_path": section}
-        if "root" in arguments_of("data", class_name("data", own)):  # sets that are drawn have none
-            section = {**own, "init_args": {**(own.get("init_args") or {}), "root": root}}
+        if name != class_name("data", own):
+            own = _fitting(name, subject)
+    kind = class_name("data", own)
+    allowed = signature(DATASETS[kind]).parameters
+    if path is not None and "path" not in allowed:
+        raise UserError(f"--data.path names a folder, but {kind} reads none.")
+    given = {k: v for k, v in {"path": path, "root": root}.items() if v is not None}
+    known = {**(own.get("init_args") or {}), **{k: v for k, v in given.items() if k in allowed}}
+    if "path" in allowed and allowed["path"].default is Parameter.empty and "path" not in known:
+        raise UserError(f"--data {kind} needs {DATASETS[kind].needs}.")
+    section = {**own, "init_args": known}
     data = build("data", section)
     if data.spec.shape != subject.model.spec.shape:
         raise UserError(
             f"{subject.name} makes images of shape {subject.model.spec.shape}, "
             f"{type(data).__name__} has {data.spec.shape}."
         )
+    if name is None:
+        check_identity(subject.learnt_from, data.identity(), subject.name)
+    else:
+        check_classes(subject.learnt_from.get("classes", []), data.identity(), subject.name)
     return data
+
+
+def _fitting(name: str, subject: Subject) -> dict[str, Any]:
+    """Describes another data set than the subject's own, in the size that the subject makes."""
+    channels, height, _ = subject.model.spec.shape
+    size = {"size": height, "channels": {1: "grey", 3: "colour"}.get(channels, "auto")}
+    allowed = arguments_of("data", name)
+    return {"class_path": name, "init_args": {k: v for k, v in size.items() if k in allowed}}
 
 
 def features_for(data: ImageData, name: str | None = None) -> Features | None:

@@ -7,6 +7,7 @@ the end, the evaluation.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -83,6 +84,17 @@ class RunFolder:
             run.made = made
             return run
         raise UserError(f"too many runs in one second in {root / name}.")
+
+    def learnt_from(self) -> dict[str, Any]:
+        """Returns the record of the files that the run learns from; empty where there is none.
+
+        See `zoo.data.identity.identity_of`.
+        """
+        try:
+            record = json.loads(self.environment.read_text(encoding="utf-8"))["data"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def discard(self) -> None:
         """Removes what `create` made, for a run that never began; else does nothing."""

@@ -21,6 +21,7 @@ from zoo.core.figures import score_line
 from zoo.core.files import sweep, write_text
 from zoo.core.processes import announce_children, is_first, parent_run
 from zoo.data import ImageData
+from zoo.data.identity import check_identity
 from zoo.recipe.building import with_full_paths
 from zoo.recipe.checking import REGISTRIES, TRUSTED, class_name, differences
 from zoo.recipe.help import OPTIONS
@@ -35,7 +36,8 @@ from zoo.training.trainer import Options, build_trainer, callback, choose, proce
 
 __all__ = ["Fit"]
 
-FREE = {"batch_size", "root", "workers"}  # data arguments that may change when a run continues
+# Data arguments that may change when a run continues; of `path`, the files are compared instead.
+FREE = {"batch_size", "path", "root", "workers"}
 
 set_loader("zoo", read_yaml, (NotYAML,))
 set_parsing_settings(
@@ -138,10 +140,15 @@ class Fit(LightningCLI):
         """Builds none yet: `fit` does, when model and data are known to be sound."""
 
     def resolved(self) -> dict[str, Any]:
-        """Returns the whole recipe with every default and override, as plain values."""
+        """Returns the whole recipe with every default and override, as plain values.
+
+        A folder of the user's own stands there by its absolute path, wherever it is read again.
+        """
         recipe = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
         for kind in REGISTRIES:  # by their names: where a class stands may change
             recipe[kind]["class_path"] = class_name(kind, recipe[kind])
+        if place := self.datamodule.identity().get("path"):
+            recipe["data"]["init_args"]["path"] = place
         return {k: v for k, v in recipe.items() if k not in ("config", "ckpt_path")}
 
     # ---------------------------------------------------------------- from objects to a run
@@ -206,6 +213,8 @@ class Fit(LightningCLI):
             self._check_checkpoint(self.checkpoint)
             if found is not None and found.recipe.is_file():
                 self._check_recipe(found.recipe)
+                now, run = self.datamodule.identity(), f"the run in {found.path}"
+                check_identity(found.learnt_from(), now, run)
         if found is None and not is_first():  # only the first process makes and writes files
             return RunFolder(root / name / "elsewhere")
         return found or RunFolder.create(root, name)
@@ -287,6 +296,7 @@ class Fit(LightningCLI):
             self.folder,
             seed=int(self.config["seed_everything"]),
             spec=asdict(self.datamodule.spec),
+            data=self.datamodule.identity(),
             precision=self.precision,
             device=str(trainer.strategy.root_device),
             processes=trainer.world_size,
