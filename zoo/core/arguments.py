@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from zoo.core.errors import UserError, did_you_mean, user_error_in
 
-__all__ = ["SEEDS", "Parser", "in_a_sentence"]
+__all__ = ["SEEDS", "WORDS", "Parser", "in_a_sentence"]
 
 SEEDS = f"[0, {2**63 - 1}]"  # what torch's generators take on every platform
 WORDS = {

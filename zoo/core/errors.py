@@ -55,7 +55,7 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
     """
     known = sorted(clean(name) for name in choices)
     by_lower = {name.lower(): name for name in known}
-    asked = wrong[:200].lower()
+    asked = str(wrong)[:200].lower()
     begun = [name for name in by_lower if asked and name.startswith(asked)]
     near = begun or get_close_matches(asked, list(by_lower), n=1, cutoff=0.6)
     hint = f"Did you mean {by_lower[near[0]]}? " if near else ""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from zoo.core.errors import UserError, did_you_mean
+from zoo.core.text import quoted
 
 __all__ = ["Registry"]
 
@@ -77,7 +78,7 @@ class Registry(Mapping[str, T]):
         try:
             return self._entries[name]
         except KeyError:
-            message = f"unknown {self.kind} {name!r}. {did_you_mean(name, self)}"
+            message = f"unknown {self.kind} {quoted(name)}. {did_you_mean(name, self)}"
             raise UserError(message) from None
 
     def get(self, name: str, default: Any = None) -> Any:

@@ -67,7 +67,7 @@ def quoted(value: object, limit: int = LONGEST_QUOTE) -> str:
     if isinstance(value, str):
         return f"'{clean(value, limit)}'"
     try:
-        return clean(value, limit)
+        return clean(list(value) if isinstance(value, tuple) else value, limit)
     except (ValueError, RecursionError):  # a number of more digits than Python writes
         return f"a {type(value).__name__} too large to show"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,7 @@ class CaptionedFolder(ImageData):
         check_interval("--data.size", size, "[8, 1024]")
         check_interval("--data.frequent", frequent, "[1, inf)")
         here = Path(path).expanduser()
-        self.path = here if here.exists() else data_root(root) / here
+        self.path = here if os.path.exists(here) else data_root(root) / here
         self.size = size
         self.parts = _parts(self.path)
         captions = [text for _, texts in self.parts["train"] for text in texts]
@@ -139,7 +140,7 @@ class CaptionedFolder(ImageData):
 
 def _parts(folder: Path) -> dict[str, list[tuple[Path, list[str]]]]:
     """Finds images with their captions, cut into training and test images."""
-    home = next(iter(sorted(folder.rglob(TEXTS))), None) if folder.is_dir() else None
+    home = next(iter(sorted(folder.rglob(TEXTS))), None) if os.path.isdir(folder) else None
     if home is None:
         raise _missing(folder, f"folder {TEXTS}")
     pairs = _pairs(folder, sorted(text for text in home.rglob("*.txt") if text.is_file()))

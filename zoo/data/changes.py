@@ -13,8 +13,9 @@ from zoo.core.errors import UserError
 from zoo.data.images import Images, changed
 from zoo.data.loader import mix_seed
 
-__all__ = ["fit_to_size", "fixed_bits", "resized"]
+__all__ = ["LARGEST_SIDE", "fit_to_size", "fixed_bits", "resized"]
 
+LARGEST_SIDE = 8192  # pixels; one such image in colour takes 800 MB as numbers
 BITS_SEED = 20160601  # decides for ever the bits of static binarisation and of evaluation
 
 
@@ -27,12 +28,15 @@ def fit_to_size(pixels: Tensor, resize: int | None, pad: int | None) -> Tensor:
         pad: Length of both sides after padding with black on all sides, or None.
 
     Raises:
-        UserError: if a length is not positive, or the padding would cut.
+        UserError: if a length is not positive or beyond all reason, or the padding would cut.
 
     Example:
         >>> fit_to_size(torch.zeros(1, 28, 28, dtype=torch.uint8), None, 32).shape
         torch.Size([1, 32, 32])
     """
+    for option, side in (("--data.resize", resize), ("--data.pad", pad)):
+        if side is not None and side > LARGEST_SIDE:
+            raise UserError(f"{option} must be at most {LARGEST_SIDE} pixels, got {side}.")
     if resize is not None:
         if resize < 1:
             raise UserError(f"--data.resize must be a positive number of pixels, got {resize}.")

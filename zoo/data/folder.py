@@ -16,7 +16,8 @@ from rich.progress import Progress
 from torch import Tensor
 
 from zoo.contract.spec import ImageSpec
-from zoo.core.errors import UserError, check_choice
+from zoo.core.errors import UserError, check_choice, check_interval
+from zoo.data.changes import LARGEST_SIDE
 from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
 from zoo.data.identity import identity_of
 from zoo.data.images import FileImages, Images, MemoryImages
@@ -59,8 +60,9 @@ def _find(path: str, root: Path) -> Path:
     """Returns the folder that a user means."""
     here = Path(path).expanduser()
     below = root / here
-    folder = below if not here.exists() and below.exists() else here
-    if not folder.exists():
+    # Unlike a path's own, os.path's questions are answered for names that no system takes, too.
+    folder = below if not os.path.exists(here) and os.path.exists(below) else here
+    if not os.path.exists(folder):
         also = "" if here.is_absolute() else f", nor {below.absolute()}"
         raise UserError(f"there is no folder {here.absolute()}{also}; see --data.path.")
     if not folder.is_dir():
@@ -193,8 +195,7 @@ class ImageFolder(ImageData):
         check_choice("--data.crop", crop, get_args(Crop))
         check_choice("--data.channels", channels, get_args(Channels))
         check_choice("--data.on_unreadable", on_unreadable, get_args(OnUnreadable))
-        if size < 1:
-            raise UserError(f"--data.size must be at least 1, got {size}.")
+        check_interval("--data.size", size, "[1, inf)" if size < 1 else f"[1, {LARGEST_SIDE}]")
         if not 0 < test_fraction < 1:
             raise UserError(f"--data.test_fraction must lie between 0 and 1, got {test_fraction}.")
         if memory_mib < 0:

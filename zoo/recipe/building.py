@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.recipe.checking import LINKED, REGISTRIES, name_and_arguments
+from zoo.recipe.values import check_values
 
 __all__ = ["build", "with_full_paths"]
 
@@ -25,7 +26,9 @@ def build(kind: str, section: Any, **linked: Any) -> Any:
     name, arguments = name_and_arguments(kind, section, "recipe")
     own = {k: v for k, v in arguments.items() if k not in LINKED[kind]}
     own = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
-    return REGISTRIES[kind][name](**{**own, **linked})
+    cls, arguments = REGISTRIES[kind][name], {**own, **linked}
+    check_values(cls, arguments, f"--{kind}.")
+    return cls(**arguments)
 
 
 def with_full_paths(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,8 @@ class PixelCNN(L.LightningModule):
             lr=(lr, "[0, inf)"),
             ema_decay=(ema_decay, "[0, 1)"),
         )
+        if not dilations:
+            raise UserError("--model.dilations needs at least one distance.")
         check_choice("--model.outputs", outputs, get_args(Outputs))
         if conditional and spec.classes < 2:
             raise UserError("--model.conditional needs a data set with labels of several classes.")
