@@ -11,11 +11,45 @@ from zoo.core.errors import UserError, exit_on_user_error
 from zoo.core.files import write_text
 from zoo.core.progress import bar
 from zoo.shelf.find import shelf_folder
-from zoo.show.gallery import build_site, exhibits, markdown, save_wall, with_table
+from zoo.show.gallery import Exhibit, build_site, exhibits, markdown, save_wall, with_table
 
 __all__ = ["WALL", "main"]
 
 WALL = "wall.png"  # on the shelf
+
+
+def _folder() -> Path:
+    """Returns the shelf's folder.
+
+    Raises:
+        UserError: if the shelf is on the web.
+    """
+    try:
+        return shelf_folder()
+    except UserError:
+        raise UserError(
+            "the gallery shows the pictures that lie beside the models of a shelf, and a shelf on "
+            "the web does not say which there are: set ZOO_SHELF to a folder, such as a copy of "
+            "it. python -m zoo.list lists its models."
+        ) from None
+
+
+def _update(readme: Path, shelf: Path, shown: Sequence[Exhibit]) -> None:
+    """Brings a document's table and the shelf's wall up to date.
+
+    Raises:
+        UserError: if the document cannot be read or has no place for the table.
+    """
+    try:
+        document = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UserError(f"--readme {readme} cannot be read: {reason}.") from None
+    renewed = with_table(document, markdown(shown), str(readme))
+    save_wall(shown, shelf / WALL)
+    write_text(readme, renewed)
+    print(shelf / WALL)
+    print(readme)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,28 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         options = parser.read(arguments)
+        shelf = _folder()
         shown = exhibits()
         if not shown:
-            raise UserError(f"there is no model on the shelf {shelf_folder()}.")
+            raise UserError(f"there is no model on the shelf {shelf}.")
         if options.readme is not None:
-            _update(options.readme)
+            _update(options.readme, shelf, shown)
         if options.out is not None or options.readme is None:
             out = options.out or Path("gallery")
             build_site(shown, out, bar)
             print(out / "index.html")
-
-    def _update(readme: Path) -> None:
-        try:
-            document = readme.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise UserError(f"--readme {readme} cannot be read: {reason}.") from None
-        shown = exhibits()
-        renewed = with_table(document, markdown(shown), str(readme))
-        save_wall(shown, shelf_folder() / WALL)
-        write_text(readme, renewed)
-        print(shelf_folder() / WALL)
-        print(readme)
 
     return exit_on_user_error("zoo.gallery", run)
 

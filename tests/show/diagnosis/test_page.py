@@ -1,7 +1,9 @@
 """The page: whole, self-contained, readable without pictures, and safe against odd names."""
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +14,9 @@ from zoo.judge.run import evaluate
 from zoo.judge.score import Task
 from zoo.judge.subject import Subject, features_for
 from zoo.show.diagnosis import open_case, page
-from zoo.show.diagnosis.curves import curve_svg, read_curves
-from zoo.show.markup import bar, figure, png, section, table
+from zoo.show.diagnosis.curves import draw_curve, read_curves
+from zoo.show.markup import bar, drawn, templates
+from zoo.show.scores import Row
 
 VOID = {"meta", "img", "br", "link", "hr", "circle", "polyline"}
 
@@ -38,6 +41,9 @@ class Page(HTMLParser):
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
+    def handle_comment(self, data):
+        self.found.append(("comment", {}))
+
     def handle_data(self, data):
         self.words.append(data)
 
@@ -47,6 +53,11 @@ class Page(HTMLParser):
     @property
     def text(self):
         return " ".join(" ".join(self.words).split())
+
+
+def piece(name, *arguments):
+    """Fills one of the pieces that pages share."""
+    return str(getattr(templates().get_template("pieces.html").module, name)(*arguments))
 
 
 class Model:
@@ -111,6 +122,35 @@ def test_every_picture_has_words(found):
 
 def test_names_cannot_become_markup(found):
     assert "<b>odd</b>" in found.text and not found.all("b")
+
+
+HOSTILE = "\"><script>alert(1)</script><!-- ``` ' {{ 7 * 7 }} {% raw %}"
+
+
+def test_no_text_from_outside_becomes_markup(case, tmp_path):
+    """Names, units, reasons, codes, warnings and curves stand there as they are, as text."""
+
+    class Odd(Model):
+        def codes(self):
+            return tuple(f"{number} {HOSTILE}" for number in range(7))
+
+        def interpolate(self, *, rows=8, steps=10, seed=0):
+            return torch.rand(rows, steps, *self.spec.shape)
+
+    figure = {"name": f"own[{HOSTILE}]", "value": 1.0, "unit": HOSTILE, "better": HOSTILE}
+    reason = {**figure, "name": HOSTILE, "value": None, "details": {"status": HOSTILE}}
+    folder = tmp_path / "name" / "now"
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text('step,"' + HOSTILE.replace('"', '""') + '"\n1,2.0\n')
+    (folder / "health.json").write_text(json.dumps({"x": {"text": f"a {HOSTILE} Try: {HOSTILE}"}}))
+    task = Task(Odd(case.task.data), case.task.data)
+    run = SimpleNamespace(path=folder, metrics=folder / "metrics.csv")
+    subject = Subject("x", task.model, None, HOSTILE, run, Path())
+    odd = Page(page(open_case(subject, task, HOSTILE, [figure, reason])))
+    tags = {tag for tag, _ in odd.found}
+    assert not {"script", "comment"} & tags and "49" not in odd.text
+    assert odd.text.count(HOSTILE) >= 12
+    assert not any(name.startswith("on") for _, found in odd.found for name in found)
 
 
 def test_the_page_adapts_to_night_and_to_phones(case):
@@ -186,25 +226,26 @@ def test_scores_are_explained(case):
 
 
 def test_pictures_keep_their_colours():
-    assert png(torch.rand(3, 5, 7))[1:] == (7, 5)
-    assert len(png(torch.rand(1, 40, 40).expand(3, -1, -1))[0]) < len(png(torch.rand(3, 40, 40))[0])
-    tag = figure(torch.zeros(3, 2, 2), 'an "odd" <alt>')
+    colours, grey = torch.rand(3, 40, 40), torch.rand(1, 40, 40).expand(3, -1, -1)
+    assert drawn(torch.rand(3, 5, 7), "x")[1:3] == (7, 5)
+    assert len(drawn(grey, "x").source) < len(drawn(colours, "x").source)
+    tag = piece("figure", drawn(torch.zeros(3, 2, 2), 'an "odd" <alt>', "<one>\ntwo"))
     assert Page(tag).all("img")[0]["alt"] == 'an "odd" <alt>'
+    assert Page(tag).text == "<one> two" and "<br>" in tag
 
 
 def test_bars_are_cut_at_their_ends():
-    assert "width:0.0%" in bar(-1.0, 2.0) and "width:100.0%" in bar(5.0, 2.0)
-    assert "left:50.0%" in bar(1.0, 2.0, mark=1.0)
-
-
-def test_empty_sections_are_left_out():
-    assert section("Title", "", "") == ""
+    assert "width:0.0%" in piece("bar", bar(-1.0, 2.0))
+    assert "width:100.0%" in piece("bar", bar(5.0, 2.0)) and "<i" not in piece("bar", bar(5.0, 2.0))
+    assert "left:50.0%" in piece("bar", bar(1.0, 2.0, mark=1.0))
 
 
 def test_tables_scroll_in_a_box():
-    markup = table(["a", "b"], [["x", "1"]], numbers=(1,))
-    assert markup.startswith('<div class="box" tabindex="0">')
-    assert '<th scope="row">x</th><td class="number">1</td>' in markup
+    row = Row("a b", "<x>", "1", "2", "", "", "")
+    markup = piece("score_table", [row], "Beside")
+    assert '<div class="box" tabindex="0">' in markup
+    assert '<th scope="row">a b<code>&lt;x&gt;</code></th><td class="number">1</td>' in markup
+    assert "Beside" in markup and "Beside" not in piece("score_table", [row])
 
 
 def test_curves_are_read_and_drawn(tmp_path):
@@ -213,13 +254,13 @@ def test_curves_are_read_and_drawn(tmp_path):
     curves = read_curves(file)
     assert curves == {"a": [(3, 5.0)], "b": [(1, 2.0), (2, 1.0)]}
     for name, curve in curves.items():
-        assert Page(curve_svg(name, curve)).all("svg")[0]["role"] == "img"
-    y = [float(p["cy"]) for p in Page(curve_svg("b", curves["b"])).all("circle")]
+        assert Page(piece("curve", draw_curve(name, curve))).all("svg")[0]["role"] == "img"
+    y = [float(p["cy"]) for p in Page(piece("curve", draw_curve("b", curves["b"]))).all("circle")]
     assert y[0] < y[1]  # downwards is downwards
 
 
 def test_long_curves_are_thinned_to_their_end():
-    markup = curve_svg("x", [(step, float(step)) for step in range(10_001)])
+    markup = piece("curve", draw_curve("x", [(step, float(step)) for step in range(10_001)]))
     points = Page(markup).all("polyline")[0]["points"].split()
     assert len(points) <= 402 and points[-1].startswith("312.0,")
     assert "10000" in markup

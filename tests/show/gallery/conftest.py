@@ -8,6 +8,7 @@ import torch
 from zoo.data import ImageSpec
 from zoo.models import MODELS
 from zoo.shelf.writing import write_entry
+from zoo.show.gallery.table import END
 from zoo.show.pictures import grid, save_png
 
 ERROR = "code_error[one-to-one,train->test]"  # the figure of recipes/infogan_mnist.yaml
@@ -82,13 +83,15 @@ def codes(shelf):
 def evil(shelf):
     """The same shelf with a card that tries to become markup wherever it is free to."""
     name = f"error[{EVIL}|`](https://evil.example)"
-    section = {"class_path": "zoo.data.Digits", "init_args": {"path": EVIL}}
+    fence = f"```\n{EVIL}\n{END}\n```"
+    section = {"class_path": "zoo.data.Digits", "init_args": {"path": EVIL, "note": fence}}
     ran_on = dict.fromkeys(("device", "gpu", "precision", "commit", "seed", "torch"), EVIL)
     more = {
         "recipe": {"data": section},
         "training": {"training_seconds": 1.0, **ran_on},
         "seeds": [{"seed": EVIL, "training_seconds": 1.0, "scores": {name: v}} for v in (0.1, 0.2)],
     }
-    scores = [one_score(name, 0.5, EVIL, EVIL)]
+    failed = {**one_score(f"own[{END}]", None, EVIL), "details": {"status": EVIL}}
+    scores = [one_score(name, 0.5, EVIL, EVIL), failed]
     put(shelf, "evil", "Classifier", (1, 8, 8, 10), "gone", "Digits", scores, TINY, **more)
     return shelf

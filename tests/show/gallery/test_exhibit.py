@@ -113,6 +113,32 @@ def test_only_the_text_between_the_comments_changes():
     assert with_table(document, "new", "x") == f"before\n{BEGIN}\nnew\n{END}\nafter\n{END}\n"
 
 
+@pytest.mark.parametrize(
+    "name", [END, BEGIN, f"x\n{END}\n", f"\u2028{BEGIN}\r{END}", "<!--", "-->"]
+)
+def test_no_name_of_a_score_ends_the_table(shelf, codes, score, name):
+    codes([score(f"fid[{name}]", 1.0)])
+    table = markdown(exhibits(shelf))
+    document = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    once = with_table(document, table, "x")
+    assert once == f"before\n{BEGIN}\n{table}\n{END}\nafter\n"
+    assert with_table(once, table, "x") == once
+    assert all(line.startswith("| ") for line in table.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "written"),
+    [
+        ("`x`", r"\`x\`"), ("_x_ ~~y~~ *z*", r"\_x\_ \~\~y\~\~ \*z\*"), ("[a](b)", r"\[a\](b)"),
+        ("<b>&", "&lt;b&gt;&amp;"), ("https://evil.example", "https&#58;//evil.example"),
+        ("www.evil.example", "&#119;ww.evil.example"), ("a|b", r"a\|b"), ("a\nb", "a b"),
+    ],
+)  # fmt: skip
+def test_no_unit_becomes_markup(shelf, codes, score, unit, written):
+    codes([score("own[x]", 1.0, unit)])  # one that the catalogue does not know
+    assert f"1 {written}<br>" in markdown(exhibits(shelf)).replace("\xa0", " ")
+
+
 @pytest.mark.parametrize("document", ["none", f"{BEGIN}\n", f"{END}\n{BEGIN}\n",
                                       f"{BEGIN}\n{END}\n{BEGIN}\n{END}\n"])  # fmt: skip
 def test_a_document_without_one_place_for_the_table_is_refused(document):

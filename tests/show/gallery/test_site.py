@@ -11,9 +11,10 @@ import zoo.gallery
 import zoo.list
 from zoo.core.figures import shown, split_name
 from zoo.judge.catalogue import meaning
+from zoo.shelf import find
 from zoo.show.gallery import exhibits, markdown, site, written_contents
-from zoo.show.gallery.pages import linked
 from zoo.show.gallery.table import BEGIN, END
+from zoo.show.markup import linked
 
 ERROR = "code_error[one-to-one,train->test]"
 VOID = {"meta", "img", "br"}
@@ -35,6 +36,9 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+    def handle_comment(self, data):
+        self.found.append(("comment", {}))
 
     def handle_data(self, data):
         self.words.append(data)
@@ -146,11 +150,12 @@ def test_no_text_of_a_card_becomes_markup(evil, build, tmp_path):
     assert build() == 0
     for path in (tmp_path / "gallery").rglob("*.html"):
         page = Page(path)
-        assert "script" not in {tag for tag, _ in page.found}
+        assert not {"script", "comment"} & {tag for tag, _ in page.found}
         assert not any("evil.example" in value for _, found in page.found
                        for value in found.values() if value)  # fmt: skip
     words = Page(tmp_path / "gallery" / "models" / "evil.html").text
-    assert words.count('<script src="https://evil.example/x.js">') >= 8  # it is all there, as text
+    assert words.count('<script src="https://evil.example/x.js">') >= 12  # all of it, as text
+    assert "```" in words and words.count(END) >= 2
 
 
 def test_papers_are_links_and_nothing_else_is():
@@ -235,6 +240,19 @@ def test_an_empty_or_damaged_shelf_is_a_sentence(build, shelf, tmp_path, capsys,
     monkeypatch.setenv("ZOO_SHELF", str(tmp_path / "none"))
     assert build() == 2
     assert "there is no model on the shelf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--readme", "README.md"]])
+def test_a_shelf_on_the_web_has_no_gallery_and_is_not_asked(build, monkeypatch, capsys, more):
+    def fetch(*_):
+        raise AssertionError("nothing need be fetched to say so")
+
+    monkeypatch.setattr(find, "download", fetch)
+    monkeypatch.setenv("ZOO_SHELF", "https://host.invalid/shelf")
+    assert build(*more) == 2
+    said = capsys.readouterr().err
+    assert "a shelf on the web does not say which there are: set ZOO_SHELF to a folder" in said
+    assert "cannot be changed" not in said and "there is no model" not in said
 
 
 # ------------------------------------------------------------------------- README and list

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from zoo.contract.knobs import turn
 from zoo.judge.catalogue import parameters
-from zoo.show.diagnosis.evidence import Advice, Evidence, are, count, joined, named, upper
+from zoo.show.diagnosis.evidence import Advice, Evidence, are, count, joined, named
 
 __all__ = ["advise", "missing_classes", "summary", "varieties"]
 
@@ -217,7 +217,7 @@ def _quality(e: Evidence) -> list[Advice]:
     best = {name: e.reference.get(name, 0.8) for name in ("precision", "recall")}
     weak = {"precision": best["precision"] - precision, "recall": best["recall"] - recall}
     figures = (
-        f"precision {precision:.2f} (real images: {best['precision']:.2f}), "
+        f"Precision {precision:.2f} (real images: {best['precision']:.2f}), "
         f"recall {recall:.2f} (real images: {best['recall']:.2f})"
     )
     infeasible = e.details("gel_divergence").get("status") == "infeasible"
@@ -250,8 +250,8 @@ def _quality(e: Evidence) -> list[Advice]:
     elif infeasible:
         return [Advice("notable", "samples outside of the data", beyond.strip(), _modes_tip(e))]
     else:
-        return [Advice("good", "quality and variety near those of real images", upper(figures))]
-    return [Advice(level, title, f"{upper(figures)}.{beyond}", tip)]
+        return [Advice("good", "quality and variety near those of real images", figures)]
+    return [Advice(level, title, f"{figures}.{beyond}", tip)]
 
 
 def _diversity(e: Evidence) -> list[Advice]:

@@ -1,4 +1,4 @@
-"""Curves of a run's figures, as drawings inside the page that follow its colours."""
+"""Curves of a run's figures, as drawings inside a page that follow its colours."""
 
 from __future__ import annotations
 
@@ -6,16 +6,36 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from zoo.show.markup import text
-
-__all__ = ["Curve", "curve_svg", "read_curves"]
+__all__ = ["Curve", "Drawing", "draw_curve", "read_curves"]
 
 Curve = list[tuple[int, float]]
+Points = list[tuple[float, float]]
 
 WIDTH, HEIGHT, PAD = 320, 130, 8
 POINTS = 400  # more are thinned out: a drawing has no more columns
 MARKED = 40  # curves of at most so many points show each of them
+
+
+class Drawing(NamedTuple):
+    """A curve as a page shows it.
+
+    Args:
+        points: Where it goes, x to the right and y downwards.
+        dots: Which of them are marked.
+        alt: What it shows, for those who do not see it.
+        name: Of the figure.
+        range: From where to where it goes, in words.
+    """
+
+    points: Points
+    dots: Points
+    alt: str
+    name: str
+    range: str
+    width: int = WIDTH
+    height: int = HEIGHT
 
 
 def read_curves(path: Path) -> dict[str, Curve]:
@@ -38,8 +58,8 @@ def read_curves(path: Path) -> dict[str, Curve]:
     return dict(sorted(curves.items()))
 
 
-def curve_svg(name: str, curve: Curve) -> str:
-    """Draws one curve with its range, as a figure with words for those who do not see it.
+def draw_curve(name: str, curve: Curve) -> Drawing:
+    """Draws one curve with its range.
 
     Args:
         name: Name of the figure.
@@ -49,21 +69,18 @@ def curve_svg(name: str, curve: Curve) -> str:
     low, high = min(v for _, v in curve), max(v for _, v in curve)
     first, last = curve[0], curve[-1]
     points = _points(curve, low, high)
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in points)
-    alt = (
-        f"{name}: {first[1]:.4g} at step {first[0]}, {last[1]:.4g} at step {last[0]}, "
-        f"between {low:.4g} and {high:.4g}"
-    )
-    return (
-        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(alt)}">'
-        f'<polyline points="{line}"/>{dots if len(curve) <= MARKED else ""}</svg>'
-        f"<figcaption>{text(name)}<br>from {first[1]:.4g} to {last[1]:.4g}; lowest {low:.4g}, "
-        f"highest {high:.4g}; steps {first[0]:,} to {last[0]:,}</figcaption></figure>"
+    return Drawing(
+        points=points,
+        dots=points if len(curve) <= MARKED else [],
+        alt=f"{name}: {first[1]:.4g} at step {first[0]}, {last[1]:.4g} at step {last[0]}, "
+        f"between {low:.4g} and {high:.4g}",
+        name=name,
+        range=f"from {first[1]:.4g} to {last[1]:.4g}; lowest {low:.4g}, highest {high:.4g}; "
+        f"steps {first[0]:,} to {last[0]:,}",
     )
 
 
-def _points(curve: Curve, low: float, high: float) -> list[tuple[float, float]]:
+def _points(curve: Curve, low: float, high: float) -> Points:
     start, end = curve[0][0], curve[-1][0]
     wide, tall = max(end - start, 1), (high - low) or 1.0
     return [

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.judge.catalogue import find
 
-__all__ = ["Advice", "Evidence", "are", "count", "joined", "named", "upper"]
+__all__ = ["Advice", "Evidence", "are", "count", "joined", "named"]
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,3 @@ def count(number: int) -> str:
     """Writes a small number as a word at the beginning of a sentence."""
     words = ("No", "One", "Two", "Three", "Four", "Five", "Six")
     return words[number] if number < len(words) else str(number)
-
-
-def upper(text: str) -> str:
-    """Lets a text begin as a sentence does."""
-    return f"{text[:1].upper()}{text[1:]}"

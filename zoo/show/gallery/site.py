@@ -13,11 +13,10 @@ from PIL import Image, UnidentifiedImageError
 from zoo.core.errors import UserError
 from zoo.core.files import replacing_folder
 from zoo.show.gallery.exhibit import Exhibit
-from zoo.show.gallery.pages import GENERATOR, Picture, capital, linked, page
+from zoo.show.gallery.pages import GENERATOR, caption, page
 from zoo.show.gallery.prose import about
-from zoo.show.gallery.style import INDEX
 from zoo.show.gallery.wall import PLATE, plate
-from zoo.show.markup import document, text
+from zoo.show.markup import Figure, render
 from zoo.show.views import VIEWS, view_of
 
 __all__ = ["build_site", "check_target"]
@@ -65,7 +64,8 @@ def check_target(out: Path) -> None:
     if not there:
         return
     index = out / "index.html"
-    ours = index.is_file() and GENERATOR.strip() in index.read_text("utf-8", "replace")[:1000]
+    mark = f'content="{GENERATOR}"'
+    ours = index.is_file() and mark in index.read_text("utf-8", "replace")[:1000]
     foreign = sorted(there - OURS) if ours else sorted(there)
     if foreign:
         raise UserError(
@@ -73,7 +73,7 @@ def check_target(out: Path) -> None:
         )
 
 
-def _pictures(exhibit: Exhibit, folder: Path) -> dict[str, Picture]:
+def _pictures(exhibit: Exhibit, folder: Path) -> dict[str, Figure]:
     """Copies a model's pictures, in the order of the views; others, which nobody knows, last."""
     order = list(VIEWS)
 
@@ -82,16 +82,17 @@ def _pictures(exhibit: Exhibit, folder: Path) -> dict[str, Picture]:
         return order.index(found[0].name) if found else len(order), _natural(path.stem)
 
     paths = sorted(exhibit.folder.glob("*.png"), key=place)
-    found = {}
+    figures = {}
     for path in paths:
         try:
             with Image.open(path) as picture:
-                size = picture.size
+                width, height = picture.size
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
             raise UserError(f"{path} is no readable picture.") from None
         shutil.copyfile(path, folder / path.name)
-        found[path.stem] = (f"../pictures/{exhibit.name}/{path.name}", *size)
-    return found
+        source, words = f"../pictures/{exhibit.name}/{path.name}", caption(path.stem)
+        figures[path.stem] = Figure(source, width, height, words, words)
+    return figures
 
 
 def _natural(name: str) -> tuple[str, int]:
@@ -105,45 +106,12 @@ def _natural(name: str) -> tuple[str, int]:
 
 def _index(shown: Sequence[Exhibit]) -> str:
     made = [exhibit for exhibit in shown if exhibit.generative]
-    families = [_family(name, list(group)) for name, group in groupby(shown, lambda e: e.family)]
+    families = [
+        {"name": name, "summary": about(name).summary, "exhibits": list(group)}
+        for name, group in groupby(shown, lambda e: e.family)
+    ]
     kinds = len({exhibit.family for exhibit in made})
-    lead = (
-        f"{len(made)} generative models of {kinds} {'family' if kinds == 1 else 'families'}, "
-        "trained and scored under one contract. Every figure names its protocol and can be "
-        "computed again; green ones are at least as good as the paper's."
-    )
-    names = dict.fromkeys(exhibit.family for exhibit in shown)
-    links = "".join(f'<a href="#{text(name)}">{text(name)}</a>' for name in names)
-    body = (
-        f'<header>\n<h1>The zoo</h1>\n<p class="lead">{lead}</p>\n<nav>{links}</nav>\n</header>\n'
-    )
-    return document("The zoo", body + "\n".join(families), INDEX, GENERATOR)
-
-
-def _family(name: str, group: Sequence[Exhibit]) -> str:
-    cards = "\n".join(map(_card, group))
-    return (
-        f'<section class="family" id="{text(name)}">\n<div><h2>{text(name)}</h2>'
-        f'<p class="soft">{linked(capital(about(name).summary))}</p></div>\n'
-        f'<div class="cards">\n{cards}\n</div>\n</section>'
-    )
-
-
-def _card(e: Exhibit) -> str:
-    picture = figure = ""
-    if e.generative:
-        picture = (
-            f'<img src="pictures/{text(e.name)}/plate.png" width="{PLATE}" height="{PLATE}" '
-            f'loading="lazy" alt="Samples of {text(e.name)}">'
-        )
-    if e.headline is not None:
-        met = ' class="met"' if e.at_least_as_good else ""
-        paper = f'<span class="paper soft">paper {text(e.theirs)}</span>' if e.theirs else ""
-        figure = (
-            f'<span class="figure"><b{met}>{text(e.ours)}</b>{paper}</span>'
-            f'<code class="soft">{text(e.headline["name"])}</code>'
-        )
-    return (
-        f'<a class="card" href="models/{text(e.name)}.html">{picture}'
-        f'<h3>{text(e.name)}</h3><span class="soft">{text(e.data)}</span>{figure}</a>'
-    )
+    return render(
+        "index.html",
+        generator=GENERATOR, made=len(made), kinds=kinds, families=families, plate=PLATE,
+    )  # fmt: skip

@@ -15,7 +15,8 @@ BEGIN = "<!-- python -m zoo.list --markdown -->"
 END = "<!-- end of table -->"
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 HEAD = ("model, family, data", "paper", "ours, protocol", "training", "weights")
-ACTIVE = re.compile(r"([\\`*\[\]|])")  # characters that Markdown would act on
+ACTIVE = re.compile(r"([\\`*_~\[\]|])")  # characters that Markdown would act on
+ADDRESS = re.compile(r"(?i):(?=//)|(?<!\w)w(?=ww\.)")  # by which GitHub knows a link in plain text
 BAR = r"\|"  # which the table takes for a bar, and no border
 BESIDE = "\N{NO-BREAK SPACE}"
 
@@ -62,6 +63,7 @@ def _below(markup: str) -> str:
 def _plain(text: str) -> str:
     """Takes from a text what Markdown or HTML would act on; a unit stays beside its number."""
     words = ACTIVE.sub(r"\\\1", escape(" ".join(text.split()), quote=False))
+    words = ADDRESS.sub(lambda found: f"&#{ord(found[0])};", words)
     return re.sub(r"(?<=\d) (?=[a-zA-Z%])", BESIDE, words)
 
 
@@ -78,11 +80,15 @@ def with_table(document: str, table: str, where: str) -> str:
         table: From `markdown`.
         where: What messages call the document.
 
+    Only a comment that is a whole line counts, and no row of a table begins with one: the name of a
+    score may hold what it likes.
+
     Raises:
         UserError: if the comments are not there, or the first is there twice.
     """
-    before, begin, rest = document.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest:
+    lines = document.split("\n")
+    begin = lines.index(BEGIN) if lines.count(BEGIN) == 1 else len(lines)
+    if END not in lines[begin:]:
         raise UserError(f"{where} needs one line {BEGIN!r} and after it one {END!r}.")
-    return f"{before}{begin}{table}\n{end}{after}"
+    end = lines.index(END, begin)
+    return "\n".join([*lines[: begin + 1], table, *lines[end:]])
