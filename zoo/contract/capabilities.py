@@ -1,7 +1,8 @@
 """What a model can do: the capabilities that every tool asks for, instead of asking for a class.
 
 A model has a capability when it has the method. Shapes, units and ranges are part of the promise:
-images are float32 in [0, 1], shape (B, C, H, W); likelihoods are nats per example, shape (B,).
+images lie in [0, 1], shape (B, C, H, W); likelihoods are nats per example, shape (B,). Answers have
+the number format of the model's weights, float32 unless a user changed it.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from zoo.core.errors import UserError, check_interval
 from zoo.core.registry import Registry
+from zoo.functional.draws import normal, uniform
 from zoo.functional.midpoint import (
     histogram_variance,
     kl_to_interpolant,
@@ -101,7 +102,7 @@ class Normal:
 
     def sample(self, n: int, dim: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws codes, shape (n, dim)."""
-        return torch.randn(n, dim, generator=generator)
+        return normal(n, dim, generator=generator)
 
 
 class Uniform:
@@ -109,7 +110,7 @@ class Uniform:
 
     def sample(self, n: int, dim: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws codes, shape (n, dim)."""
-        return torch.rand(n, dim, generator=generator) * 2 - 1
+        return uniform(n, dim, generator=generator) * 2 - 1
 
 
 class Gamma:
@@ -117,8 +118,8 @@ class Gamma:
 
     def sample(self, n: int, dim: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws codes, shape (n, dim)."""
-        direction = torch.randn(n, dim, generator=generator)
-        radius = torch.randn(n, 1, generator=generator)  # its square is Gamma(1/2, scale 2)
+        direction = normal(n, dim, generator=generator)
+        radius = normal(n, 1, generator=generator)  # its square is Gamma(1/2, scale 2)
         return radius.abs() * torch.nn.functional.normalize(direction, dim=1)
 
 
@@ -127,7 +128,7 @@ class Cauchy:
 
     def sample(self, n: int, dim: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws codes, shape (n, dim)."""
-        u = torch.rand(n, dim, generator=generator, dtype=torch.float64)
+        u = torch.rand(n, dim, generator=generator, dtype=torch.float64, device="cpu")
         return torch.tan(torch.pi * (u - 0.5)).float()
 
 
@@ -159,8 +160,8 @@ class Nonparametric:
     @cached_property
     def mean(self) -> float:
         """Mean of a draw from [0, 1]; 1/2 for symmetric histograms."""
-        n = len(self.p)
-        return float((self.p * (torch.arange(n, dtype=torch.float64) + 0.5)).sum()) / n
+        centres = torch.arange(len(self.p), dtype=self.p.dtype, device=self.p.device) + 0.5
+        return float((self.p * centres).sum()) / len(self.p)
 
     def sample(self, n: int, dim: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws codes of mean 0 and variance 1 in each coordinate, shape (n, dim)."""
@@ -172,7 +173,7 @@ class Nonparametric:
         Returns:
             Draws, shape (n, dim), float64.
         """
-        u = torch.rand(n, dim, generator=generator, dtype=torch.float64)
+        u = torch.rand(n, dim, generator=generator, dtype=torch.float64, device="cpu")
         bin_ = torch.searchsorted(self.cdf, u, right=True).clamp(max=len(self.p) - 1)
         below = torch.cat([self.cdf.new_zeros(1), self.cdf[:-1]])
         width = self.cdf - below

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.functional.draws import normal
+
 __all__ = ["moved", "random_affine", "shift_code", "shifted"]
 
 
@@ -37,7 +39,7 @@ def random_affine(x: Tensor, std: float, *, generator: torch.Generator | None = 
     """
     if std == 0:
         return x
-    noise = torch.randn(len(x), 2, 3, generator=generator).to(x)
+    noise = normal(len(x), 2, 3, generator=generator).to(x)
     maps = torch.eye(2, 3, dtype=x.dtype, device=x.device) + std * noise
     grid = F.affine_grid(maps, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
-__all__ = ["centred", "to_unit"]
+__all__ = ["at_least_float32", "centred", "to_unit"]
 
 SPREAD = math.sqrt(12)  # brings what is uniform on [0, 1] to unit variance
 
@@ -43,11 +44,17 @@ def to_unit(raw: Tensor, *, points: bool) -> Tensor:
         points: Whether these are points of the plane and not pixels.
 
     Returns:
-        The shape of raw, float32; pixels in [0, 1], points around it.
+        The shape of raw, float32 at least; pixels in [0, 1], points around it.
 
     Example:
         >>> import torch
         >>> to_unit(torch.zeros(2), points=True)
         tensor([0.5000, 0.5000])
     """
-    return raw.float() / SPREAD + 0.5 if points else raw.float().sigmoid()
+    raw = at_least_float32(raw)
+    return raw / SPREAD + 0.5 if points else raw.sigmoid()
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Returns what a network computed in half precision as float32; float64 stays."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.functional.density import plateau_log_prob, standard_normal_log_prob
+from zoo.functional.draws import normal, uniform
 from zoo.nets.conditioners import ConvConditioner
 
 __all__ = ["MixtureLaw", "NormalBase"]
@@ -30,7 +31,7 @@ class NormalBase(nn.Module):
 
     def draw(self, n: int, generator: torch.Generator | None) -> Tensor:
         """Returns draws, shape (n, size), on the CPU."""
-        return torch.randn(n, self.size, generator=generator)
+        return normal(n, self.size, generator=generator)
 
 
 class MixtureLaw(nn.Module):
@@ -107,7 +108,7 @@ class MixtureLaw(nn.Module):
         for j in range(self.shape[0]):
             weight, *rest = self._numbers(j, z if context is None else torch.cat([context, z], 1))
             # Drawn on the CPU, so that a seed means the same maps on every device.
-            kind, u, v = torch.rand(3, n, 1, *self.shape[1:], generator=generator).to(z)
+            kind, u, v = uniform(3, n, 1, *self.shape[1:], generator=generator).to(z)
             chosen = (weight.exp().cumsum(dim=1) < kind).sum(dim=1, keepdim=True)
             chosen = chosen.clamp(max=self.components - 1)
             mean, log_width, log_tail = (numbers.gather(1, chosen) for numbers in rest)

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoo.functional.ranges import at_least_float32
 from zoo.nets.conv import halvings
 
 __all__ = [
@@ -214,11 +215,11 @@ class StageTwo(nn.Module):
 
     def forward(self, small: Tensor, condition: Tensor) -> Tensor:
         """Returns logits of pixels: those of the enlarged small image, corrected."""
-        seen = self.encoder(small)
+        seen = self.encoder(small.to(condition.dtype))
         laid = condition[:, :, None, None].expand(-1, -1, *seen.shape[2:])
         correction = self.decoder(self.residual(self.joint(torch.cat([seen, laid], dim=1))))
         large = nn.functional.interpolate(small, scale_factor=2.0, mode="bilinear")
-        return torch.logit(large.float(), eps=0.01) + correction
+        return torch.logit(at_least_float32(large), eps=0.01) + correction
 
 
 class Augmentation(nn.Module):
@@ -241,7 +242,7 @@ class Augmentation(nn.Module):
     def forward(self, text: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the condition, its mean and its log variance."""
         with torch.autocast(text.device.type, enabled=False):
-            mean, log_var = self.law(text.float()).chunk(2, dim=1)
+            mean, log_var = self.law(text.to(self.law.weight.dtype)).chunk(2, dim=1)
             return mean + (log_var / 2).exp() * noise, mean, log_var
 
 
@@ -263,7 +264,7 @@ class Stage(nn.Module):
         ``given`` is the noise z in Stage I, and the sketch in Stage II.
         """
         condition, mean, log_var = self.augment(text, noise)
-        return self.network(given, condition).float().sigmoid(), mean, log_var
+        return at_least_float32(self.network(given, condition)).sigmoid(), mean, log_var
 
 
 class JointDiscriminator(nn.Module):

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from zoo.contract.answering import plain_defaults
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
 from zoo.models import MODELS
@@ -88,7 +89,7 @@ def build_model(section: Any, spec: ImageSpec) -> Any:
 
     Its convolutions answer faster, on CPUs too, where channels lie last, as in training.
     """
-    with torch.random.fork_rng(devices=[]):
+    with plain_defaults(), torch.random.fork_rng(devices=[]):
         return build("model", section, spec=spec).to(memory_format=torch.channels_last)
 
 

@@ -32,11 +32,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, generator_for, in_chunks
+from zoo.contract.answering import answers, generator_for, in_chunks
 from zoo.contract.priors import PRIORS, walk
 from zoo.contract.spec import Batch, ImageSpec
-from zoo.core.errors import UserError, check_arguments, check_choice, check_counts, check_interval
+from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.adversarial import discriminator_loss, generator_loss, packed
+from zoo.functional.draws import integers
 from zoo.functional.ranges import centred, to_unit
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
@@ -115,11 +116,12 @@ class GAN(L.LightningModule):
         self.spec, self.latent_dim, self.prior = spec, latent_dim, prior
         self.loss, self.packing = loss, packing
         self.num_labels = spec.classes if conditional else 0
+        self.code_size = latent_dim + self.num_labels
         self.lr_discriminator, self.lr_generator = lr_discriminator, lr_generator
         self.betas, self.decay = betas, decay
         self.prefers_bf16 = not spec.points and prior != "cauchy"  # whose largest draws are huge
 
-        inputs, (channels, height, side) = latent_dim + self.num_labels, spec.shape
+        inputs, (channels, height, side) = self.code_size, spec.shape
         if spec.points:
             features, hidden = width, [width] * depth
             self.generator = MLP(inputs, hidden, spec.shape, nn.ReLU, norm=True)
@@ -145,13 +147,13 @@ class GAN(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
         All are of class ``label``, or of classes drawn uniformly, if the model was trained with
         classes.
         """
-        check_interval("n", n, "[0, inf)")
         if label is not None and not self.num_labels:
             raise UserError("this GAN was trained without classes: it takes no --label.")
         if label is not None and not 0 <= label < self.num_labels:
@@ -159,6 +161,7 @@ class GAN(L.LightningModule):
         z, y = self._latents(n, seed)
         return self.decode(self._join(z, y if label is None else torch.full_like(y, label)))
 
+    @answers
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents to images.
 
@@ -169,16 +172,15 @@ class GAN(L.LightningModule):
         Returns:
             Images in [0, 1], shape (B, C, H, W).
         """
-        with answering(self):
-            draw = in_chunks(self.generator_ema, z.to(self.device))
+        draw = in_chunks(self.generator_ema, z)
         return to_unit(draw, points=self.spec.points).clamp(0, 1)
 
+    @answers
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks as `zoo.contract.priors.walk` does, from one sample to another of the same class.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        check_counts(rows=rows, steps=steps)
         z, y = self._latents(2 * rows, seed)
         z = walk(self.law, z[:rows], z[rows:], steps).flatten(0, 1)
         y = y[:rows].repeat_interleave(steps)
@@ -226,7 +228,7 @@ class GAN(L.LightningModule):
             )
         x, y = batch.image[:whole], batch.label[:whole]
         z, _ = self._latents(whole, None)
-        raw = self.generator(self._join(z.to(x.device), y))
+        raw = self.generator(self._join(z.to(x), y))
         fake = to_unit(raw, points=self.spec.points)
 
         terms = self.discriminator_terms(x, fake.detach(), y)
@@ -251,7 +253,7 @@ class GAN(L.LightningModule):
         """Draws latent vectors (n, latent_dim) and classes (n,), all 0 without a condition."""
         generator = generator_for(seed)
         z = self.law.sample(n, self.latent_dim, generator)
-        return z, torch.randint(max(1, self.num_labels), (n,), generator=generator)
+        return z, integers(max(1, self.num_labels), n, generator=generator)
 
     def _join(self, z: Tensor, y: Tensor) -> Tensor:
         return torch.cat([z, F.one_hot(y, self.num_labels)], dim=1) if self.num_labels else z

@@ -43,9 +43,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, generator_for, in_chunks
+from zoo.contract.answering import answering, answers, generator_for, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
-from zoo.core.errors import UserError, check_arguments, check_choice, check_counts, check_interval
+from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.adversarial import (
     categorical_information,
     discriminator_loss,
@@ -53,6 +53,7 @@ from zoo.functional.adversarial import (
     generator_loss,
 )
 from zoo.functional.augmentation import random_affine
+from zoo.functional.draws import integers, normal, uniform
 from zoo.functional.paths import arc, line
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
@@ -151,8 +152,8 @@ class InfoGAN(L.LightningModule):
         self.anneal_from, self.jitter = anneal_from, jitter
         self.lr_discriminator, self.lr_generator, self.betas = lr_discriminator, lr_generator, betas
 
-        latent = noise_dim + categories + continuous
-        self.generator = ConvDecoder(latent, *spec.shape, base=width, hidden=hidden)
+        self.code_size = noise_dim + categories + continuous
+        self.generator = ConvDecoder(self.code_size, *spec.shape, base=width, hidden=hidden)
         self.trunk = ConvEncoder(*spec.shape, base=width, features=features, dropout=dropout)
         self.discriminator_head = nn.Linear(features, 1)
         self.code_head = nn.Sequential(
@@ -168,18 +169,19 @@ class InfoGAN(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
         All have the value ``label`` of the categorical code, or values drawn uniformly. They are
         numbered as training found them, not as digits.
         """
-        check_interval("n", n, "[0, inf)")
         if label is not None and not 0 <= label < self.num_codes:
             raise UserError(f"--label must lie in 0..{self.num_codes - 1}, got {label}.")
         z, c, u = self._latents(n, seed)
         return self.decode(self._join(z, c if label is None else torch.full_like(c, label), u))
 
+    @answers
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents to images.
 
@@ -190,9 +192,9 @@ class InfoGAN(L.LightningModule):
         Returns:
             Images in [0, 1], shape (B, C, H, W).
         """
-        with answering(self):
-            return in_chunks(lambda part: self.generator_ema(part).sigmoid(), z.to(self.device))
+        return in_chunks(lambda part: self.generator_ema(part).sigmoid(), z)
 
+    @answers
     def encode(self, x: Tensor) -> Tensor:
         """Infers the posterior Q(c | x) of the codes.
 
@@ -203,11 +205,10 @@ class InfoGAN(L.LightningModule):
             Probabilities of the categorical code, then means of the continuous codes, shape
             (B, categories + continuous).
         """
-        with answering(self):
-            q = in_chunks(lambda part: self.code_head(self.trunk(part)), x.to(self.device))
-        logits, mean = self._split(q)
+        logits, mean = self._split(in_chunks(lambda part: self.code_head(self.trunk(part)), x))
         return torch.cat([logits.softmax(dim=1), mean], dim=1)
 
+    @answers
     def classify(self, x: Tensor) -> Tensor:
         """Infers the categorical code of images in [0, 1], shape (B, C, H, W).
 
@@ -220,6 +221,7 @@ class InfoGAN(L.LightningModule):
         """Names the codes that `traverse` can vary."""
         return ("category", *(f"continuous{i + 1}" for i in range(self.continuous)))
 
+    @answers
     def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Varies one code, with all else fixed along a row.
 
@@ -239,19 +241,21 @@ class InfoGAN(L.LightningModule):
             UserError: if there is no such code, or rows or steps are not positive.
         """
         check_choice("code", code, self.codes())
-        check_counts(rows=rows, steps=steps)
         steps = self.num_codes if code == "category" else steps
         z, c, u = (part.repeat_interleave(steps, dim=0) for part in self._latents(rows, seed))
         if code == "category":
-            c = torch.arange(steps).repeat(rows)
+            c = torch.arange(steps, device=c.device).repeat(rows)
             u = torch.zeros_like(u)
         else:
             index = self.codes().index(code) - 1
-            c = (torch.arange(rows) % self.num_codes).repeat_interleave(steps)
+            each = torch.arange(rows, device=c.device) % self.num_codes
+            c = each.repeat_interleave(steps)
             u = torch.zeros_like(u)
-            u[:, index] = torch.linspace(-2, 2, steps).repeat(rows)
+            path = torch.linspace(-2, 2, steps, dtype=u.dtype, device=u.device)
+            u[:, index] = path.repeat(rows)
         return self.decode(self._join(z, c, u)).unflatten(0, (rows, steps))
 
+    @answers
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks from one sample to another of the same category.
 
@@ -260,7 +264,6 @@ class InfoGAN(L.LightningModule):
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        check_counts(rows=rows, steps=steps)
         z, c, u = self._latents(2 * rows, seed)
         z = arc(z[:rows], z[rows:], steps).flatten(0, 1)
         u = line(u[:rows], u[rows:], steps).flatten(0, 1)
@@ -291,7 +294,9 @@ class InfoGAN(L.LightningModule):
 
     def _disagreement(self, x: Tensor, logits: Tensor) -> Tensor:
         """Returns the cross entropy from Q's sure answers on x to its logits on moved copies."""
-        probability, code = self.encode(x)[:, : self.num_codes].max(dim=1)
+        with answering(self.trunk, self.code_head):
+            q = in_chunks(lambda part: self.code_head(self.trunk(part)), x)
+        probability, code = self._split(q)[0].softmax(dim=1).max(dim=1)
         return (F.cross_entropy(logits, code, reduction="none") * (probability > SURE)).mean()
 
     def _prior(self, logits: Tensor) -> Tensor:
@@ -338,7 +343,8 @@ class InfoGAN(L.LightningModule):
         fade(optimizer_d, self.lr_discriminator, done, 0.5)
         fade(optimizer_g, self.lr_generator, done, 0.5)
         x = batch.image
-        z, c, u = (part.to(x.device) for part in self._latents(len(x), None))
+        z, c, u = self._latents(len(x), None)
+        z, c, u = z.to(x), c.to(x.device), u.to(x)
         fake = self.generator(self._join(z, c, u)).float().sigmoid()
 
         with fixed_statistics(self.trunk, self.code_head):
@@ -369,9 +375,9 @@ class InfoGAN(L.LightningModule):
     def _latents(self, n: int, seed: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Draws noise (n, noise_dim), categories (n,) and continuous codes (n, continuous)."""
         generator = generator_for(seed)
-        z = torch.randn(n, self.noise_dim, generator=generator)
-        c = torch.randint(self.num_codes, (n,), generator=generator)
-        u = torch.rand(n, self.continuous, generator=generator) * 2 - 1
+        z = normal(n, self.noise_dim, generator=generator)
+        c = integers(self.num_codes, n, generator=generator)
+        u = uniform(n, self.continuous, generator=generator) * 2 - 1
         return z, c, u
 
     def _join(self, z: Tensor, c: Tensor, u: Tensor) -> Tensor:

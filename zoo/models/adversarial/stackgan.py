@@ -51,12 +51,13 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from zoo.contract.answering import CHUNK, answering, generator_for
+from zoo.contract.answering import CHUNK, answering, answers, generator_for, own_format
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_interval
 from zoo.data.captions import tokens_of
 from zoo.functional.adversarial import generator_loss
 from zoo.functional.divergence import standard_normal_kl
+from zoo.functional.draws import integers, normal
 from zoo.functional.matching import (
     alike,
     contrastive_loss,
@@ -202,6 +203,7 @@ class StackGAN(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None, caption: str | None = None) -> Tensor:
         """Draws images.
 
@@ -217,15 +219,15 @@ class StackGAN(L.LightningModule):
         Raises:
             UserError: if n is negative, or the caption has words that the model does not know.
         """
-        check_interval("n", n, "[0, inf)")
         if caption is None:
-            chosen = torch.randint(KNOWN_CAPTIONS, (n,), generator=generator_for(seed))
+            chosen = integers(KNOWN_CAPTIONS, n, generator=generator_for(seed))
             tokens = self.known_captions.cpu()[chosen]
         else:
             length = self.known_captions.shape[1]
             tokens = tokens_of(caption, self.words, length).expand(n, -1)
         return self.illustrate(tokens, seed=seed)
 
+    @answers
     def illustrate(self, captions: Tensor, *, seed: int | None = None, stage: int = 2) -> Tensor:
         """Draws one image for each caption.
 
@@ -243,20 +245,19 @@ class StackGAN(L.LightningModule):
         if stage not in (1, 2):
             raise UserError(f"there are the stages 1 and 2, got {stage}.")
         generator, n = generator_for(seed), len(captions)
-        z = torch.randn(n, self.noise_dim, generator=generator)
-        noise1 = torch.randn(n, self.condition, generator=generator)
-        noise2 = torch.randn(n, self.condition, generator=generator)
-        parts = []
-        with answering(self):
-            for rows in torch.arange(n).split(CHUNK):
-                text = self.text_encoder(captions[rows].to(self.device))
-                sketch = self.generator1_ema(z[rows].to(text), text, noise1[rows].to(text))[0]
-                if stage == 2:
-                    image = self.generator2_ema(sketch, text, noise2[rows].to(text))[0]
-                else:
-                    image = F.interpolate(sketch, scale_factor=2.0, mode="bilinear")
-                parts.append(image)
-        return torch.cat(parts) if parts else torch.zeros(0, *self.spec.shape)
+        sizes = self.noise_dim, self.condition, self.condition
+        given = [normal(n, size, generator=generator).to(own_format(self)) for size in sizes]
+        parts = [own_format(self).new_zeros(0, *self.spec.shape)]
+        for rows, z, noise1, noise2 in zip(
+            captions.split(CHUNK), *(part.split(CHUNK) for part in given), strict=True
+        ):
+            text = self.text_encoder(rows)
+            sketch = self.generator1_ema(z, text, noise1)[0]
+            if stage == 2:
+                parts.append(self.generator2_ema(sketch, text, noise2)[0])
+            else:
+                parts.append(F.interpolate(sketch, scale_factor=2.0, mode="bilinear"))
+        return torch.cat(parts)
 
     # ---------------------------------------------------------------- the players' losses
 
@@ -322,8 +323,8 @@ class StackGAN(L.LightningModule):
             return
         with torch.no_grad():
             embedded = self.text_encoder(tokens)
-        noise = torch.randn(len(tokens), self.condition, device=self.device)
-        z = torch.randn(len(tokens), self.noise_dim, device=self.device)
+        noise = torch.randn(len(tokens), self.condition, dtype=embedded.dtype, device=self.device)
+        z = torch.randn(len(tokens), self.noise_dim, dtype=embedded.dtype, device=self.device)
         if done < stage1_end:
             passed = (done - text_end) / (stage1_end - text_end)
             x, players = F.avg_pool2d(batch.image, 2), (self.discriminator1, self.generator1)

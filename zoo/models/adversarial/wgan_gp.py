@@ -24,10 +24,10 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, generator_for, in_chunks
+from zoo.contract.answering import answers, generator_for, in_chunks, own_format
 from zoo.contract.priors import PRIORS, walk
 from zoo.contract.spec import Batch, ImageSpec
-from zoo.core.errors import check_arguments, check_choice, check_counts, check_interval
+from zoo.core.errors import check_arguments, check_choice
 from zoo.functional.adversarial import gradient_penalty, wasserstein_estimate
 from zoo.functional.ranges import centred, to_unit
 from zoo.models.registry import MODELS
@@ -130,23 +130,23 @@ class WGANGP(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed."""
-        check_interval("n", n, "[0, inf)")
         return self.decode(self._latents(n, seed))
 
+    @answers
     def decode(self, z: Tensor) -> Tensor:
         """Maps latent vectors, shape (B, latent_dim), to images in [0, 1], shape (B, C, H, W)."""
-        with answering(self):
-            raw = in_chunks(self.generator_ema, z.to(self.device))
+        raw = in_chunks(self.generator_ema, z)
         return to_unit(raw, points=self.spec.points).clamp(0, 1)
 
+    @answers
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks as `zoo.contract.priors.walk` does, from one sample to another.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        check_counts(rows=rows, steps=steps)
         z = self._latents(2 * rows, seed)
         z = walk(self.law, z[:rows], z[rows:], steps)
         return self.decode(z.flatten(0, 1)).unflatten(0, (rows, steps))
@@ -164,7 +164,7 @@ class WGANGP(L.LightningModule):
         """
         estimate = wasserstein_estimate(*self.scores(torch.cat([x, fake])).split(len(x)))
         points = self.spec.points
-        mix = torch.rand(len(x), device=x.device)
+        mix = torch.rand(len(x), dtype=x.dtype, device=x.device)
         with torch.autocast(x.device.type, enabled=False):  # slopes of bfloat16 are too coarse
             penalty = gradient_penalty(
                 self.critic, centred(x, points=points), centred(fake, points=points), mix
@@ -202,7 +202,7 @@ class WGANGP(L.LightningModule):
 
     def _images(self, n: int) -> Tensor:
         """Generates n images in [0, 1] from new latents, with gradients."""
-        z = self._latents(n, None).to(self.device)
+        z = self._latents(n, None).to(own_format(self))
         return to_unit(self.generator(z), points=self.spec.points)
 
     def _latents(self, n: int, seed: int | None) -> Tensor:

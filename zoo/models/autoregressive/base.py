@@ -8,9 +8,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from zoo.contract.answering import generator_for
+from zoo.contract.answering import answers, generator_for, own_format
 from zoo.contract.spec import ImageSpec
-from zoo.core.errors import check_interval
+from zoo.functional.draws import uniform
 
 __all__ = ["OrderedBits"]
 
@@ -30,6 +30,7 @@ class OrderedBits(L.LightningModule):
     spec: ImageSpec
     ensemble_size: int
 
+    @answers
     def log_prob(self, x: Tensor) -> Tensor:
         """Computes log p of images (B, C, H, W), rounded to 0 or 1, in raster order.
 
@@ -37,6 +38,7 @@ class OrderedBits(L.LightningModule):
         """
         return self._log_prob(x, 0)
 
+    @answers
     def ensemble_log_prob(self, x: Tensor) -> Tensor:
         r"""Computes the log-probability under the average over all orders that were trained.
 
@@ -47,10 +49,10 @@ class OrderedBits(L.LightningModule):
         each = torch.stack([self._log_prob(x, k) for k in range(self.ensemble_size)])
         return each.logsumexp(dim=0) - math.log(self.ensemble_size)
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
         """Draws n images of 0 and 1, shape (n, C, H, W), the same for the same seed."""
-        check_interval("n", n, "[0, inf)")
-        x = torch.zeros(n, *self.spec.shape)
+        x = own_format(self).new_zeros(n, *self.spec.shape)
         return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed)
 
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
@@ -66,10 +68,5 @@ class OrderedBits(L.LightningModule):
 
     def _asked(self, x: Tensor, mask: Tensor, seed: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the bits of images, which of them are known, and uniform draws, (B, D) each."""
-        given = self._own(x.flatten(1).round())
-        known = ~mask.expand_as(x).flatten(1).to(self.device)
-        return given, known, torch.rand(given.shape, generator=generator_for(seed)).to(given)
-
-    def _own(self, x: Tensor) -> Tensor:
-        """Brings a tensor to the device and the number format of the weights."""
-        return x.to(next(self.parameters()))
+        given, known = x.flatten(1).round(), ~mask.expand_as(x).flatten(1)
+        return given, known, uniform(*given.shape, generator=generator_for(seed)).to(given)

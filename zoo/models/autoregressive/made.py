@@ -24,16 +24,19 @@ Deviations:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.contract.answering import answering, in_chunks
+from zoo.contract.answering import alone, answers, generator_for, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import check_arguments
 from zoo.functional.augmentation import shift_code, shifted
+from zoo.functional.draws import permutation
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.models.autoregressive.base import OrderedBits
 from zoo.models.registry import MODELS
@@ -102,6 +105,7 @@ class MADE(OrderedBits):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
         """Draws pixels of images (B, C, H, W) where a mask is True, each given those before it.
 
@@ -113,28 +117,32 @@ class MADE(OrderedBits):
             drawn = (u[:, d] < logits[:, 0].sigmoid()).to(u.dtype)
             return torch.where(known[:, d], given[:, d], drawn)
 
-        with answering(self):
-            network = self._in_order(self.average.module, 0)
+        with self._lent(0) as network:
             return network.unroll(draw, len(x), shift_code(given, self.augment)).view_as(x)
 
     # ---------------------------------------------------------------- the likelihood
 
     def _log_prob(self, x: Tensor, k: int) -> Tensor:
-        with answering(self):
-            network = self._in_order(self.average.module, k)
+        with self._lent(k) as network:
 
             def part(x: Tensor) -> Tensor:
                 logits = network(x, shift_code(x, self.augment))[..., 0]
                 return bernoulli_log_prob(x, logits).sum(dim=1)
 
-            return in_chunks(part, self._own(x.flatten(1).round()))
+            return in_chunks(part, x.flatten(1).round())
+
+    @contextmanager
+    def _lent(self, k: int) -> Iterator[MaskedMLP]:
+        """Lends the average with the k-th mask, to one answer at a time where there are several."""
+        with alone(self) if self.ensemble_size > 1 else nullcontext():
+            yield self._in_order(self.average.module, k)
 
     def _in_order(self, network: Any, k: int) -> MaskedMLP:
         """Gives a network the k-th mask; where there is one only, it has it."""
         if self.ensemble_size > 1:
-            generator = torch.Generator().manual_seed(k)
-            order = torch.randperm(self.spec.size, generator=generator)
-            network.set_order(order if k else torch.arange(self.spec.size), generator)
+            generator = generator_for(k)
+            order = permutation(self.spec.size, generator=generator)
+            network.set_order(order if k else order.sort().values, generator)
         return network
 
     # ---------------------------------------------------------------- training

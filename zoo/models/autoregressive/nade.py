@@ -32,11 +32,12 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, in_chunks
+from zoo.contract.answering import answers, generator_for, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import check_arguments, check_choice
 from zoo.functional.augmentation import shift_code, shifted
 from zoo.functional.autoregressive import nade_logits
+from zoo.functional.draws import permutation
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.models.autoregressive.base import OrderedBits
 from zoo.models.registry import MODELS
@@ -129,42 +130,41 @@ class NADE(OrderedBits):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def complete(self, x: Tensor, mask: Tensor, *, seed: int | None = None) -> Tensor:
         """Draws pixels of images (B, C, H, W) where a mask is True, each given those before it.
 
         Known pixels further down do not help, so what is drawn above them may not fit to them.
         """
         given, known, u = self._asked(x, mask, seed)
-        with answering(self):
-            net = cast(_Weights, self.average.module)
-            b, c = net.offsets(shift_code(given, self.augment))
-            b, inner = b.expand_as(given), c.expand(len(x), -1)
-            pixels = []
-            for d in range(given.shape[1]):
-                h = inner.sigmoid() if self.activation == "sigmoid" else inner.relu()
-                drawn = (u[:, d] < (h @ net.v[d] + b[:, d]).sigmoid()).to(u.dtype)
-                pixels.append(torch.where(known[:, d], given[:, d], drawn))
-                inner = inner + pixels[-1][:, None] * net.w[d]
+        net = cast(_Weights, self.average.module)
+        b, c = net.offsets(shift_code(given, self.augment))
+        b, inner = b.expand_as(given), c.expand(len(x), -1)
+        pixels = []
+        for d in range(given.shape[1]):
+            h = inner.sigmoid() if self.activation == "sigmoid" else inner.relu()
+            drawn = (u[:, d] < (h @ net.v[d] + b[:, d]).sigmoid()).to(u.dtype)
+            pixels.append(torch.where(known[:, d], given[:, d], drawn))
+            inner = inner + pixels[-1][:, None] * net.w[d]
         return torch.stack(pixels, dim=1).view(x.shape)
 
     # ---------------------------------------------------------------- the likelihood
 
     def _log_prob(self, x: Tensor, k: int) -> Tensor:
-        with answering(self):
-            order, x = self._order(k), self._own(x.flatten(1).round())
+        order = self._order(k)
 
-            def part(x: Tensor) -> Tensor:
-                logits = self.average(x, order, shift_code(x, self.augment), self.activation)
-                return bernoulli_log_prob(x, logits).sum(dim=1)
+        def part(x: Tensor) -> Tensor:
+            logits = self.average(x, order, shift_code(x, self.augment), self.activation)
+            return bernoulli_log_prob(x, logits).sum(dim=1)
 
-            return in_chunks(part, x)
+        return in_chunks(part, x.flatten(1).round())
 
     def _order(self, k: int) -> Tensor | None:
         """Returns the pixels in the k-th order, shape (D,); None for raster order."""
         if k == 0:
             return None
-        generator = torch.Generator().manual_seed(k)
-        return torch.randperm(self.spec.size, generator=generator).to(self.device)
+        order = permutation(self.spec.size, generator=generator_for(k))
+        return order.to(self.device)
 
     # ---------------------------------------------------------------- training
 

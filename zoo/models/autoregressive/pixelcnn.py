@@ -33,9 +33,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.contract.answering import answering, generator_for, in_chunks
+from zoo.contract.answering import answers, generator_for, in_chunks, own_format
 from zoo.contract.spec import Batch, ImageSpec
-from zoo.core.errors import UserError, check_arguments, check_choice, check_interval
+from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.autoregressive import (
     categorical_log_prob,
     draw_categorical,
@@ -43,6 +43,7 @@ from zoo.functional.autoregressive import (
     logistic_mixture_log_prob,
     to_levels,
 )
+from zoo.functional.draws import integers, uniform
 from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.models.registry import MODELS
 from zoo.nets.pixelcnn import GatedPixelNet, PixelNet
@@ -146,6 +147,7 @@ class PixelCNN(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def log_prob(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         r"""Computes the log-probability of images.
 
@@ -166,15 +168,16 @@ class PixelCNN(L.LightningModule):
             return self._given(x, None)
         return self._each_class(x).logsumexp(dim=1) - math.log(self.classes)
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
         All are of class ``label``, or of classes drawn uniformly, where the model knows classes.
         """
-        check_interval("n", n, "[0, inf)")
-        x = torch.zeros(n, *self.spec.shape)
+        x = own_format(self).new_zeros(n, *self.spec.shape)
         return self.complete(x, torch.ones_like(x, dtype=torch.bool), seed=seed, label=label)
 
+    @answers
     def complete(
         self, x: Tensor, mask: Tensor, *, seed: int | None = None, label: int | None = None
     ) -> Tensor:
@@ -184,21 +187,20 @@ class PixelCNN(L.LightningModule):
         Images are of class ``label``, or of classes drawn uniformly, where the model knows classes.
         """
         generator = generator_for(seed)
-        classes = torch.randint(max(1, self.classes), (len(x),), generator=generator)
+        classes = integers(max(1, self.classes), len(x), generator=generator)
         classes = classes if label is None else torch.full_like(classes, label)
         code = self._code(classes) if self.classes or label is not None else None
         height, width, each = *x.shape[2:], self._uniforms()
-        u = self._own(torch.rand(height, width, len(x), each, generator=generator))
-        known, given = ~mask.expand_as(x).to(self.device), self._own(self._rounded(x))
+        u = uniform(height, width, len(x), each, generator=generator).to(x)
+        known, given = ~mask.expand_as(x), self._rounded(x)
         image = torch.zeros_like(given)
-        with answering(self):
-            walk = self.average.module.walk(len(x), code)  # type: ignore[operator]
-            for i in range(height):
-                walk.start_row(i)
-                for j in range(width):
-                    fixed = (known[:, :, i, j], given[:, :, i, j])
-                    image[:, :, i, j] = self._draw(walk, i, j, u[i, j], *fixed)
-                    walk.put(i, j, 2 * image[:, :, i, j] - 1)
+        walk = self.average.module.walk(len(x), code)  # type: ignore[operator]
+        for i in range(height):
+            walk.start_row(i)
+            for j in range(width):
+                fixed = (known[:, :, i, j], given[:, :, i, j])
+                image[:, :, i, j] = self._draw(walk, i, j, u[i, j], *fixed)
+                walk.put(i, j, 2 * image[:, :, i, j] - 1)
         return image
 
     # ---------------------------------------------------------------- the pixels' law
@@ -242,24 +244,23 @@ class PixelCNN(L.LightningModule):
             self.network.head.place.add_(start.flatten()[:, None, None])
 
     def _rounded(self, x: Tensor) -> Tensor:
-        return to_levels(x, self.levels).to(torch.float32) / (self.levels - 1)
+        return to_levels(x, self.levels).to(x.dtype) / (self.levels - 1)
 
     # ---------------------------------------------------------------- the likelihood
 
     def _given(self, x: Tensor, code: Tensor | None) -> Tensor:
-        with answering(self):
-            x = self._own(self._rounded(x))
-            rows = torch.arange(len(x), device=x.device)
+        x = self._rounded(x)
+        rows = torch.arange(len(x), device=x.device)
 
-            def part(rows: Tensor) -> Tensor:
-                label = None if code is None else code[rows]
-                return self._terms(x[rows], self.average(2 * x[rows] - 1, label))
+        def part(rows: Tensor) -> Tensor:
+            label = None if code is None else code[rows]
+            return self._terms(x[rows], self.average(2 * x[rows] - 1, label))
 
-            return in_chunks(part, rows, CHUNK)
+        return in_chunks(part, rows, CHUNK)
 
     def _each_class(self, x: Tensor) -> Tensor:
         """Returns log p(x | k) for every class k, shape (B, K)."""
-        labels = torch.arange(self.classes)[:, None].expand(-1, len(x))
+        labels = torch.arange(self.classes, device=x.device)[:, None].expand(-1, len(x))
         return torch.stack([self._given(x, self._code(label)) for label in labels], dim=1)
 
     def _code(self, label: Tensor) -> Tensor:
@@ -267,11 +268,7 @@ class PixelCNN(L.LightningModule):
             raise UserError("this model knows no classes; leave the label away.")
         if len(label) and not 0 <= int(label.min()) <= int(label.max()) < self.classes:
             raise UserError(f"labels must lie in 0..{self.classes - 1}.")
-        return self._own(F.one_hot(label.to(self.device), self.classes))
-
-    def _own(self, x: Tensor) -> Tensor:
-        """Brings a tensor to the device and the number format of the weights."""
-        return x.to(next(self.parameters()))
+        return F.one_hot(label.to(self.device), self.classes).to(own_format(self))
 
     # ---------------------------------------------------------------- training
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering
+from zoo.contract.answering import answers
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments
 from zoo.functional.augmentation import random_affine
@@ -78,14 +78,14 @@ class AttributeClassifier(Features):
         self.encoder = ConvEncoder(*spec.shape, base=width, features=feature_width, dropout=dropout)
         self.head = nn.Linear(feature_width, sum(self.sizes))
 
+    @answers
     def attributes(self, x: Tensor) -> Tensor:
         """Infers the attributes of images in [0, 1], shape (B, C, H, W).
 
         Returns:
             The likeliest value of each attribute, shape (B, A), int64.
         """
-        with answering(self):
-            parts = self.head(self.features(x)).split(self.sizes, dim=1)
+        parts = self.head(self.features(x)).split(self.sizes, dim=1)
         return torch.stack([part.argmax(dim=1) for part in parts], dim=1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -6,7 +6,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, in_chunks
+from zoo.contract.answering import answers, in_chunks
 from zoo.contract.spec import Batch
 from zoo.nets.conv import ConvEncoder
 from zoo.optim.schedules import follow_one_cycle
@@ -27,15 +27,15 @@ class Features(L.LightningModule):
     lr: float
     weight_decay: float
 
+    @answers
     def features(self, x: Tensor) -> Tensor:
         """Maps images in [0, 1], shape (B, C, H, W), to features, shape (B, feature_width)."""
-        with answering(self):
-            return in_chunks(self.encoder, x.to(self.device))
+        return in_chunks(self.encoder, x)
 
+    @answers
     def probabilities(self, x: Tensor) -> Tensor:
         """Returns the softmax over the head's outputs, shape (B, outputs), of images in [0, 1]."""
-        with answering(self):
-            return self.head(self.features(x)).softmax(dim=1)
+        return self.head(self.features(x)).softmax(dim=1)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Lets the rate rise for a tenth of the training, then fall to zero."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
-import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, in_chunks
+from zoo.contract.answering import answers, in_chunks
 from zoo.contract.spec import ImageSpec
-from zoo.core.errors import check_counts, check_interval
 from zoo.functional.density import dequantise
+from zoo.functional.draws import uniform
 from zoo.functional.paths import arc
 from zoo.optim.ema import update_ema
 
@@ -25,22 +24,28 @@ class Flow(L.LightningModule):
     network is called, whose moving average, called ``<averaged>_ema``, answers.
     """
 
+    needs_float32 = True  # inverses and sums of log-determinants lose too much below
     spec: ImageSpec
     averaged: str
+
+    @property
+    def code_size(self) -> int:
+        """Length of a latent vector: that of an image."""
+        return self.spec.size
 
     @property
     def _average(self) -> Any:
         return getattr(self, f"{self.averaged}_ema").module
 
+    @answers
     def log_prob(self, x: Tensor) -> Tensor:
         """Computes the exact log-density of images k / 255, (B, C, H, W), dequantised by new noise.
 
         Nats per example, shape (B,); Lebesgue measure on pixels in [0, 1], see `dequantise`. Points
         of the plane are taken as they are.
         """
-        with answering(self):
-            y = self._dequantised(x).to(self.device)
-            return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
+        y = self._dequantised(x)
+        return in_chunks(lambda part: self._log_density(self._average, part)[0], y)
 
     def encode(self, x: Tensor) -> Tensor:
         """Maps images (B, C, H, W), from the middles of grey levels, to latents (B, C H W)."""
@@ -50,26 +55,26 @@ class Flow(L.LightningModule):
         """Maps latents (B, C H W) to images (B, C, H, W), cut to [0, 1]; undoes `encode`."""
         raise NotImplementedError
 
+    @answers
     def reconstruct(self, x: Tensor) -> Tensor:
         """Passes images through their latents and back; nothing is lost but rounding."""
         return self.decode(self.encode(x))
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
         Latents are multiplied by the temperature: below 1 they are likelier, at 0 they are 0, the
         mode of a normal or logistic law.
         """
-        check_interval("n", n, "[0, inf)")
-        check_interval("--temperature", temperature, "[0, inf)")
         return self.decode(self._latents(n, seed, temperature))
 
+    @answers
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks from one sample to another, on an arc that keeps the latents' variance.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        check_counts(rows=rows, steps=steps)
         z = self._latents(2 * rows, seed)
         walk = arc(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
@@ -91,4 +96,4 @@ class Flow(L.LightningModule):
 
     def _dequantised(self, x: Tensor) -> Tensor:
         # Drawn on the CPU, so that a seed means the same noise on every device.
-        return x if self.spec.points else dequantise(x, torch.rand(x.shape).to(x))
+        return x if self.spec.points else dequantise(x, uniform(*x.shape, generator=None).to(x))

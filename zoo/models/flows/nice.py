@@ -28,7 +28,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zoo.contract.answering import answering, generator_for, in_chunks
+from zoo.contract.answering import answers, generator_for, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.augmentation import moved
@@ -38,6 +38,7 @@ from zoo.functional.density import (
     standard_logistic_log_prob,
     standard_normal_log_prob,
 )
+from zoo.functional.draws import normal, uniform
 from zoo.models.flows.base import Flow
 from zoo.models.registry import MODELS
 from zoo.nets.affine import Scaling
@@ -117,19 +118,17 @@ class NICE(Flow):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def encode(self, x: Tensor) -> Tensor:
         """Maps images (B, C, H, W) to latents h (B, C H W), from the middles of grey levels."""
         y = x if self.spec.points else dequantise(x, 0.5)
-        with answering(self):
-            return in_chunks(
-                lambda part: self._average.forward_and_log_det(part)[0],
-                self._vector(y.to(self.device)),
-            )
+        y = self._vector(y)
+        return in_chunks(lambda part: self._average.forward_and_log_det(part)[0], y)
 
+    @answers
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents (B, C H W) to images (B, C, H, W), cut to [0, 1]; undoes `encode`."""
-        with answering(self):
-            y = self._image(in_chunks(self._average.inverse, z.to(self.device)))
+        y = self._image(in_chunks(self._average.inverse, z))
         return y.clamp(0, 1) if self.spec.points else quantise(y)
 
     # ---------------------------------------------------------------- training
@@ -180,5 +179,5 @@ class NICE(Flow):
     def _latents(self, n: int, seed: int | None, temperature: float = 1.0) -> Tensor:
         generator = generator_for(seed)
         if self.prior == "normal":
-            return temperature * torch.randn(n, self.spec.size, generator=generator)
-        return temperature * torch.rand(n, self.spec.size, generator=generator).logit(eps=1e-7)
+            return temperature * normal(n, self.spec.size, generator=generator)
+        return temperature * uniform(n, self.spec.size, generator=generator).logit(eps=1e-7)

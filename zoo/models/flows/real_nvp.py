@@ -33,7 +33,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, generator_for, in_chunks
+from zoo.contract.answering import answers, generator_for, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.density import dequantise, from_logits, quantise, to_logits
@@ -133,25 +133,25 @@ class RealNVP(Flow):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def encode(self, x: Tensor) -> Tensor:
         """Maps images (B, C, H, W), from the middles of grey levels, to latents (B, C H W).
 
         Those of the finest scale come first.
         """
         y = x if self.spec.points else dequantise(x, 0.5)
-        with answering(self):
-            return in_chunks(
-                lambda part: self._average.latents(to_logits(part, self.alpha)[0])[0],
-                y.to(self.device),
+        z = in_chunks(lambda part: self._average.latents(to_logits(part, self.alpha)[0])[0], y)
+        if self.spec.points and bool(z.isnan().any()):
+            raise UserError(
+                f"encode expects points whose coordinates lie between {-self._edge:.3g} and "
+                f"{1 + self._edge:.3g}: beyond, this model has no latents."
             )
+        return z
 
+    @answers
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents (B, C H W) to images (B, C, H, W), cut to [0, 1]; undoes `encode`."""
-        with answering(self):
-            y = in_chunks(
-                lambda part: from_logits(self._average.inverse(part), self.alpha),
-                z.to(self.device),
-            )
+        y = in_chunks(lambda part: from_logits(self._average.inverse(part), self.alpha), z)
         return y if self.spec.points else quantise(y)
 
     # ---------------------------------------------------------------- training
@@ -173,15 +173,20 @@ class RealNVP(Flow):
 
     # ---------------------------------------------------------------- pixels and latents
 
+    @property
+    def _edge(self) -> float:
+        """How far beyond [0, 1] there are logits."""
+        return self.alpha / (1 - 2 * self.alpha)
+
     def _log_density(self, density: nn.Module, y: Tensor) -> tuple[Tensor, Tensor]:
         """Returns log p(y) and the log-determinant of the flow, each of shape (B,)."""
         x, log_slope = to_logits(y, self.alpha)
         log_prob, log_det = density(x)
-        return log_prob + log_slope, log_det
+        # The flow's law has no mass where no logit is: points may lie there.
+        return torch.where(log_slope.isnan(), -torch.inf, log_prob + log_slope), log_det
 
     def _latents(self, n: int, seed: int | None, temperature: float = 1.0) -> Tensor:
-        with answering(self):
-            return self._average.draw(n, generator_for(seed), temperature)
+        return self._average.draw(n, generator_for(seed), temperature)
 
 
 class _Density(nn.Module):

@@ -22,9 +22,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, in_chunks
+from zoo.contract.answering import answers, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
-from zoo.core.errors import check_arguments, check_choice, check_counts
+from zoo.core.errors import check_arguments, check_choice
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import bernoulli_log_prob
@@ -111,11 +111,12 @@ class BetaVAE(LatentUnits):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def encode(self, x: Tensor) -> Tensor:
         """Infers the means of q(z | x), (B, latent_dim), for images in [0, 1], (B, C, H, W)."""
-        with answering(self):
-            return in_chunks(lambda part: self._read(part)[0], x.to(self.device))
+        return in_chunks(lambda part: self._read(part)[0], x)
 
+    @answers
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
         """Bounds log p(x) from below with importance samples; beta is no part of it.
 
@@ -126,17 +127,15 @@ class BetaVAE(LatentUnits):
         Returns:
             Nats per example, shape (B,), counting measure on binary images.
         """
-        with answering(self):
-            x = x.to(self.device)
-            mean, log_var = self._read(x)
-            log_weights = []
-            for _ in range(samples):
-                noise = torch.randn_like(mean)
-                z = mean + (log_var / 2).exp() * noise
-                # log p(z) - log q(z | x); the constants of the two normal laws cancel.
-                log_ratio = 0.5 * (noise.square() + log_var - z.square()).sum(dim=1)
-                log_weights.append(log_ratio - self._distortion(x, z))
-            return importance_bound(torch.stack(log_weights))
+        mean, log_var = self._read(x)
+        log_weights = []
+        for _ in range(samples):
+            noise = torch.randn_like(mean)
+            z = mean + (log_var / 2).exp() * noise
+            # log p(z) - log q(z | x); the constants of the two normal laws cancel.
+            log_ratio = 0.5 * (noise.square() + log_var - z.square()).sum(dim=1)
+            log_weights.append(log_ratio - self._distortion(x, z))
+        return importance_bound(torch.stack(log_weights))
 
     def codes(self) -> tuple[str, ...]:
         """Names the latent units that are not silent, at most ten, the highest rate first."""
@@ -144,12 +143,12 @@ class BetaVAE(LatentUnits):
         heard = max(1, int((self.unit_rate > SILENT).sum()))
         return tuple(f"z{int(unit) + 1}" for unit in order[:heard])
 
+    @answers
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks straight from one sample to another.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        check_counts(rows=rows, steps=steps)
         z = self._prior(2 * rows, seed)
         walk = line(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))

@@ -38,12 +38,13 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, generator_for, in_chunks
+from zoo.contract.answering import answers, generator_for, in_chunks, own_format
 from zoo.contract.spec import Batch, ImageSpec
-from zoo.core.errors import UserError, check_arguments, check_choice, check_counts, check_interval
+from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.augmentation import random_affine
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import categorical_kl, gaussian_kl, standard_normal_kl
+from zoo.functional.draws import integers, normal
 from zoo.functional.likelihood import bernoulli_log_prob, gaussian_log_prob
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
@@ -152,32 +153,34 @@ class GMVAE(L.LightningModule):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def sample(self, n: int, *, seed: int | None = None, label: int | None = None) -> Tensor:
         """Draws n images in [0, 1], shape (n, C, H, W), the same for the same seed.
 
         Each is the mean of p(x | z), for a z of component ``label``, or of components drawn
         uniformly. They are numbered as training found them, not as digits.
         """
-        check_interval("n", n, "[0, inf)")
         if label is not None and not 0 <= label < self.num_codes:
             raise UserError(f"--label must lie in 0..{self.num_codes - 1}, got {label}.")
         w, noise, y = self._latents(n, seed)
         return self._generate(w, noise, y if label is None else torch.full_like(y, label))
 
+    @answers
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents, shape (B, latent_dim), to the means of their images, (B, C, H, W)."""
-        with answering(self):
-            return in_chunks(lambda part: self.decoder(part).sigmoid(), z.to(self.device))
+        return in_chunks(lambda part: self.decoder(part).sigmoid(), z)
 
+    @answers
     def encode(self, x: Tensor) -> Tensor:
         """Infers the means of q(z | x), (B, latent_dim), for images in [0, 1], (B, C, H, W)."""
-        with answering(self):
-            return in_chunks(lambda part: self._read(part).z_mean, x.to(self.device))
+        return in_chunks(lambda part: self._read(part).z_mean, x)
 
+    @answers
     def reconstruct(self, x: Tensor) -> Tensor:
         """Returns the means of p(x | z) at z = encode(x), for images in [0, 1], (B, C, H, W)."""
         return self.decode(self.encode(x))
 
+    @answers
     def probabilities_of_codes(self, x: Tensor) -> Tensor:
         """Infers p(y | z, w) at the means of z and w, for images in [0, 1], shape (B, C, H, W).
 
@@ -189,9 +192,9 @@ class GMVAE(L.LightningModule):
             code = self._read(part)
             return self._log_components(code.z_mean, code.w_mean).softmax(dim=1)
 
-        with answering(self):
-            return in_chunks(infer, x.to(self.device))
+        return in_chunks(infer, x)
 
+    @answers
     def classify(self, x: Tensor) -> Tensor:
         """Infers the component of images in [0, 1], shape (B, C, H, W).
 
@@ -200,6 +203,7 @@ class GMVAE(L.LightningModule):
         """
         return self.probabilities_of_codes(x).argmax(dim=1)
 
+    @answers
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
         """Bounds log p(x) from below with importance samples of z and w; y is summed over.
 
@@ -210,17 +214,16 @@ class GMVAE(L.LightningModule):
         Returns:
             Nats per example, shape (B,), counting measure on binary images.
         """
-        with answering(self):
-            x = x.to(self.device)
-            code = self._read(x)
-            at_once = max(1, AT_ONCE // max(1, len(x)))
-            counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
-            return importance_bound(torch.cat([self._log_weights(x, code, k) for k in counts]))
+        code = self._read(x)
+        at_once = max(1, AT_ONCE // max(1, len(x)))
+        counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
+        return importance_bound(torch.cat([self._log_weights(x, code, k) for k in counts]))
 
     def codes(self) -> tuple[str, ...]:
         """Names the code that `traverse` can vary."""
         return ("component",)
 
+    @answers
     def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Shows every component: along a row only y changes, not w nor the noise of z.
 
@@ -237,10 +240,9 @@ class GMVAE(L.LightningModule):
             UserError: if there is no such code, or rows or steps are not positive.
         """
         check_choice("code", code, self.codes())
-        check_counts(rows=rows, steps=steps)
         w, noise, _ = self._latents(rows, seed)
         w, noise = (part.repeat_interleave(self.num_codes, dim=0) for part in (w, noise))
-        y = torch.arange(self.num_codes).repeat(rows)
+        y = torch.arange(self.num_codes, device=w.device).repeat(rows)
         return self._generate(w, noise, y).unflatten(0, (rows, self.num_codes))
 
     # ---------------------------------------------------------------- the model
@@ -347,15 +349,14 @@ class GMVAE(L.LightningModule):
     def _latents(self, n: int, seed: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Draws w (n, style_dim), noise of z (n, latent_dim) and components (n,)."""
         generator = generator_for(seed)
-        w = torch.randn(n, self.style_dim, generator=generator)
-        noise = torch.randn(n, self.latent_dim, generator=generator)
-        return w, noise, torch.randint(self.num_codes, (n,), generator=generator)
+        w = normal(n, self.style_dim, generator=generator)
+        noise = normal(n, self.latent_dim, generator=generator)
+        return w, noise, integers(self.num_codes, n, generator=generator)
 
     def _generate(self, w: Tensor, noise: Tensor, y: Tensor) -> Tensor:
         """Makes images of w, noise and components."""
-        w, noise, y = (part.to(self.device) for part in (w, noise, y))
-        with answering(self):
-            mean, log_var = self._prior(w)
-            row = torch.arange(len(y), device=y.device)
-            z = mean[row, y] + (log_var[row, y] / 2).exp() * noise
-        return self.decode(z)
+        like = own_format(self)
+        w, noise, y = w.to(like), noise.to(like), y.to(like.device)
+        mean, log_var = self._prior(w)
+        row = torch.arange(len(y), device=y.device)
+        return self.decode(mean[row, y] + (log_var[row, y] / 2).exp() * noise)

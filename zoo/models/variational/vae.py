@@ -29,9 +29,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.contract.answering import answering, in_chunks
+from zoo.contract.answering import answers, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
-from zoo.core.errors import UserError, check_arguments, check_choice, check_counts
+from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.bounds import importance_bound, resample
 from zoo.functional.divergence import standard_normal_kl
 from zoo.functional.likelihood import (
@@ -163,6 +163,7 @@ class VAE(LatentUnits):
         self.spec, self.latent_dim, self.network = spec, latent_dim, network
         self.likelihood, self.posterior = likelihood, posterior
         self.expects_bits = likelihood == "bernoulli"
+        self.needs_float32 = posterior == "iaf"  # a flow, like the others
         self.samples, self.resampled = samples, resampled
         self.growth, self.warmup = growth, warmup
         self.feature_network, self.feature_weight = feature_network, feature_weight
@@ -192,6 +193,7 @@ class VAE(LatentUnits):
 
     # ---------------------------------------------------------------- what a user calls
 
+    @answers
     def encode(self, x: Tensor) -> Tensor:
         """Infers latents of images in [0, 1], shape (B, C, H, W).
 
@@ -199,9 +201,9 @@ class VAE(LatentUnits):
             Means of q(z | x), shape (B, latent_dim); with a flow, where it moves the mean of
             q(z_0 | x) to.
         """
-        with answering(self):
-            return in_chunks(lambda part: self._centre(self._read(part)), x.to(self.device))
+        return in_chunks(lambda part: self._centre(self._read(part)), x)
 
+    @answers
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
         """Bounds log p(x) from below with importance samples; the ELBO's estimate with one.
 
@@ -213,25 +215,23 @@ class VAE(LatentUnits):
             Nats per example, shape (B,). Measure: counting for ``bernoulli`` and ``logistic``,
             Lebesgue on [0, 1] for ``gaussian``.
         """
-        with answering(self):
-            x = x.to(self.device)
-            code = self._read(x)
-            at_once = self._at_once(len(x))
-            counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
-            parts = [self._log_parts(x, code, self._noise(code, count)) for count in counts]
-            return importance_bound(torch.cat([fit - ratio for fit, ratio in parts]))
+        code = self._read(x)
+        at_once = self._at_once(len(x))
+        counts = [min(at_once, samples - done) for done in range(0, samples, at_once)]
+        parts = [self._log_parts(x, code, self._noise(code, count)) for count in counts]
+        return importance_bound(torch.cat([fit - ratio for fit, ratio in parts]))
 
     def codes(self) -> tuple[str, ...]:
         """Names the latent units that images move most, at most ten, the liveliest first."""
         liveliest = self.code_var.argsort(descending=True, stable=True)[:SHOWN]
         return tuple(f"z{int(unit) + 1}" for unit in liveliest)
 
+    @answers
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
         """Walks from one sample to another on an arc, which keeps the length of z typical.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
-        check_counts(rows=rows, steps=steps)
         mean, std = self._prior_moments()
         a, b = ((self._prior(2 * rows, seed) - mean) / std).split(rows)
         walk = mean + std * arc(a, b, steps)
@@ -341,7 +341,7 @@ class VAE(LatentUnits):
             parts = noise.split(self._at_once(len(x)))
             each = [self._log_parts(x, code, part) for part in parts]
             fit, ratio = (torch.cat(values) for values in zip(*each, strict=True))  # (k, B)
-        start = torch.rand(len(x), device=x.device)
+        start = torch.rand(len(x), dtype=x.dtype, device=x.device)
         chances = (fit - weight * ratio).softmax(dim=0)
         chosen = resample(chances, self.resampled, start)  # (R, B)
         kept = noise.gather(0, chosen[:, :, None].expand(-1, -1, self.latent_dim))
