@@ -16,6 +16,7 @@ from zoo.shelf.weights import load
 from zoo.shelf.writing import write_entry
 from zoo.verify import compare_scores, main
 
+CODES = ("code_error", "nmi", "ari")
 DATA = {"class_path": "Digits", "init_args": {}}
 
 
@@ -88,6 +89,18 @@ def test_a_changed_claim_is_drift(shelf, capsys):
 def test_a_score_that_was_left_out_is_drift(shelf):
     change_card(shelf, lambda card: claim(card)["scores"].pop())
     assert main(["small"]) == 1
+
+
+def test_what_the_judge_has_learned_since_is_not_asked(shelf, capsys):
+    def of_old(card):
+        del claim(card)["seconds"]["codes"]
+        others = (s for s in claim(card)["scores"] if not s["name"].startswith(CODES))
+        claim(card)["scores"] = list(others)
+
+    change_card(shelf, of_old)
+    assert main(["small"]) == 0
+    printed = capsys.readouterr().out
+    assert "fid[" in printed and "code_error[" not in printed
 
 
 def test_an_invented_score_is_drift(shelf):

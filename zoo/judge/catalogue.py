@@ -20,12 +20,12 @@ SCORES: Registry[Row] = Registry("score")
 AnyScore = TypeVar("AnyScore", bound=Mapping[str, Any])
 
 FEATURES = "{features}(,{resize}-resize)"  # the latter of Inception alone
-SAMPLES = FEATURES + ",{count:short},{split}(,{bits:flag})"
-STAGES = FEATURES + "(,{stage}),{count:short},{split}(,{bits:flag})"
+SAMPLES = FEATURES + "(,{stage}),{count:short},{split}(,{bits:flag})"
 KERNEL = "{objective},{witnesses:int}w," + SAMPLES
 COPIES = FEATURES + ",{count:short},{train:short}-train/{control}(,{bits:flag})"
 LIKELIHOOD = "{pixels}(,is{importance_samples:int})(,ensemble{ensemble:int}),{count:short},{split}"
 SCOPE = "{split}(:{count:short})"
+TREES = "{trees},{train:short}->{test:short}"
 VOTES = "{train_votes:short}->{test_votes:short}-votes"
 MODES = "{of:int}(,{within:number}sigma)(,{features}),{samples:short}"
 
@@ -106,6 +106,15 @@ ROWS: tuple[Row, ...] = (
     Row("beta_vae_score", VOTES, "", "higher",
         "How often a linear rule on differences of codes names the factor that two images "
         "share."),
+    Row("dci_disentanglement", TREES, "", "higher",
+        "Whether each unit of the code matters to one factor only: 0 to all alike, 1 to one."),
+    Row("dci_completeness", TREES, "", "higher",
+        "Whether each factor is told by one unit of the code only: 0 by all alike, 1 by one."),
+    Row("dci_informativeness", TREES, "share", "higher",
+        "How often a random forest reads a factor from the whole code, averaged over factors."),
+    Row("sap", "{classifier},{train:short}->{test:short}", "", "higher",
+        "How far the unit that best predicts a factor by itself leads the second best: 0 not at "
+        "all; even a perfect code stays below 1."),
     Row("nmi", "{of}," + SCOPE, "", "higher",
         "How much the inferred codes and the true classes tell about each other: 0 nothing, 1 "
         "everything."),
@@ -141,19 +150,19 @@ ROWS: tuple[Row, ...] = (
         "The same, from latents on lines through the origin."),
     Row("fid_rise_at_midpoint", SAMPLES, "share", "lower",
         "By which share the distance grows from draws to their midpoints."),
-    Row("fid", STAGES, "", "lower",
+    Row("fid", SAMPLES, "", "lower",
         "Distance between the clouds of generated and of real features, as Gaussians: 0 if "
         "mean and spread agree.", rank=9),
-    Row("kid", STAGES, "", "lower",
+    Row("kid", SAMPLES, "", "lower",
         "The same question without assuming a shape of the clouds; about 0 for a perfect "
         "model."),
-    Row("precision", STAGES, "share", "higher",
+    Row("precision", SAMPLES, "share", "higher",
         "Share of generated images that lie among real ones: are they believable?"),
-    Row("recall", STAGES, "share", "higher",
+    Row("recall", SAMPLES, "share", "higher",
         "Share of real images that lie among generated ones: is everything covered?"),
-    Row("density", STAGES, "", "higher",
+    Row("density", SAMPLES, "", "higher",
         "How densely real images surround the generated ones; about 1 for a perfect model."),
-    Row("coverage", STAGES, "share", "higher",
+    Row("coverage", SAMPLES, "share", "higher",
         "Share of real images that have a generated one close by."),
     Row("inception_style", SAMPLES, "", "higher",
         "High if each image is surely of one class and the classes are even; at most the "

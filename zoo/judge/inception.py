@@ -32,7 +32,7 @@ Resize = Literal["legacy", "clean"]
 INCEPTION = tuple(f"inception-{resize}" for resize in get_args(Resize))
 
 SIDE = 299
-CHUNK = 50  # images that pass the network at once
+AT_ONCE = 50  # images that pass the network
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class InceptionFeatures(Features):
     resize: Resize = "legacy"
 
     @property
+    def protocol(self) -> dict[str, Any]:
+        """What protocols call the network: its resizing changes every figure."""
+        return {"features": "inception", "resize": self.resize}
+
+    @property
     def classes(self) -> int:
         """None of the data's own classes are known."""
         return 0
@@ -58,7 +63,7 @@ class InceptionFeatures(Features):
         if images.shape[1] != 3:
             images = images.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
         joined = in_chunks(
-            lambda part: torch.cat(self.network(self._pixels(part)), 1), images, CHUNK
+            lambda part: torch.cat(self.network(self._pixels(part)), 1), images, AT_ONCE
         )
         return joined[:, :2048], joined[:, 2048:].softmax(dim=1)
 

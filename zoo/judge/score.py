@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.core.figures import split_name
 from zoo.data import Batch, ImageData
 from zoo.data.loader import mix_seed
 from zoo.data.module import Split
+from zoo.judge.catalogue import SCORES
 from zoo.judge.notes import Notes
 
-__all__ = ["SEED", "Features", "Progress", "Score", "Task", "seed_batch", "short"]
+__all__ = ["SEED", "Features", "Progress", "Score", "Task", "attempt", "measure", "reason",
+           "scored", "seed_batch"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -30,6 +33,7 @@ class Progress(Protocol):
 
 
 SEED = 0  # of all randomness in the judge
+UNCOMPUTABLE = (ValueError, ArithmeticError, torch.linalg.LinAlgError)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def no_progress(items: Iterable[T], title: str) -> Iterable[T]:
@@ -39,7 +43,7 @@ def no_progress(items: Iterable[T], title: str) -> Iterable[T]:
 
 @dataclass(frozen=True)
 class Score:
-    """One figure and what it takes to get it again.
+    """One figure and what it takes to get it again; `scored` makes one from the catalogue.
 
     Args:
         name: Protocol, with everything in brackets that changes the figure.
@@ -47,6 +51,7 @@ class Score:
         unit: ``share``, ``nats``, ``bits/dim`` or empty.
         better: ``lower``, ``higher``, or empty where neither is.
         details: Plain values that explain the figure, such as one number per class.
+        parameters: The protocol's values, from which the name is written.
     """
 
     name: str
@@ -54,23 +59,102 @@ class Score:
     unit: str = ""
     better: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     def finite(self) -> Score:
         """Returns the score without a value that is no number; the details then say why.
 
         Example:
-            >>> Score("worst_class_factor", math.inf).finite()
-            Score(name='worst_class_factor', value=None, unit='', better='', \
-details={'status': 'infinite'})
+            >>> Score("worst_class_factor", math.inf).finite().details
+            {'status': 'infinite'}
         """
         if self.value is None or math.isfinite(self.value):
             return self
         status = "undefined" if math.isnan(self.value) else "infinite"
         return replace(self, value=None, details={**self.details, "status": status})
 
+    @property
+    def head(self) -> str:
+        """The name without its protocol."""
+        return split_name(self.name)[0]
+
     def as_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
         return asdict(self)
+
+
+def scored(
+    name: str, value: float | None, details: Mapping[str, Any] | None = None, /, **parameters: Any
+) -> Score:
+    """Makes a score of the catalogue.
+
+    Args:
+        name: Its row, such as ``fid``.
+        value: The figure; None where it does not exist, and the details say why.
+        details: See `Score`.
+        parameters: The protocol's values; those that are None or False are left out.
+
+    Raises:
+        ValueError: if a value of the protocol is missing, or is none of it.
+
+    Example:
+        >>> scored("nll", 86.3, pixels="static", count=10_000, split="test").name
+        'nll[static,10k,test]'
+    """
+    row = SCORES[name]
+    kept = {key: v for key, v in parameters.items() if v is not None and v is not False}
+    return Score(row.text(kept), value, row.unit, row.better, dict(details or {}), kept)
+
+
+def attempt(
+    names: Sequence[str], make: Callable[[], list[Score]], /, **parameters: Any
+) -> list[Score]:
+    """Makes scores; where they cannot be made, they have no value and say why, and end nothing.
+
+    A judgement has many scores, and too few images for one are enough for others.
+
+    Args:
+        names: Which rows of the catalogue have no value then.
+        make: Makes the scores.
+        parameters: The protocol's values of those without a value.
+    """
+    try:
+        return make()
+    except UNCOMPUTABLE as error:
+        return [scored(name, None, {"status": reason(error)}, **parameters) for name in names]
+
+
+def measure(
+    names: Sequence[str], compute: Callable[[], Sequence[Any]], /, **parameters: Any
+) -> list[Score]:
+    """Makes scores of one protocol that are computed together, as `attempt` does.
+
+    Args:
+        names: Their rows in the catalogue.
+        compute: Returns a value for each, or a pair of a value and its details.
+        parameters: The protocol's values, the same for all of them.
+
+    Example:
+        >>> def too_few(): raise ValueError("5 neighbours need 6 samples, got 3")
+        >>> (score,) = measure(["elbo"], too_few, pixels="grey", count=3, split="test")
+        >>> score.value, score.details
+        (None, {'status': '5 neighbours need 6 samples, got 3'})
+    """
+
+    def make() -> list[Score]:
+        found = [value if isinstance(value, tuple) else (value, {}) for value in compute()]
+        return [
+            scored(name, value, details, **parameters)
+            for name, (value, details) in zip(names, found, strict=True)
+        ]
+
+    return attempt(names, make, **parameters)
+
+
+def reason(error: BaseException) -> str:
+    """Says in a line why a score could not be computed."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -86,6 +170,11 @@ class Features:
     name: str
     network: Any
     sha256: str
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What protocols call the network."""
+        return {"features": self.name}
 
     @property
     def classes(self) -> int:
@@ -174,10 +263,10 @@ class Task:
         return replace(self, rank=0, world=1)
 
     @property
-    def scope(self) -> str:
-        """Names the split, and how much of it where that is not all: ``test`` or ``test:2k``."""
+    def scope(self) -> dict[str, Any]:
+        """Names the split, and how much of it where that is not all, as values of protocols."""
         whole = self.count == len(self.data.images(self.split))
-        return self.split if whole else f"{self.split}:{short(self.count)}"
+        return {"split": self.split} if whole else {"split": self.split, "count": self.count}
 
 
 def seed_batch(number: int) -> None:
@@ -186,13 +275,3 @@ def seed_batch(number: int) -> None:
     `zoo.judge.run.evaluate` keeps this from whatever random state its caller has.
     """
     torch.manual_seed(mix_seed(SEED, number))
-
-
-def short(number: int) -> str:
-    """Writes a count as protocols do.
-
-    Example:
-        >>> short(10_000), short(2_000), short(360)
-        ('10k', '2k', '360')
-    """
-    return f"{number // 1000}k" if number >= 1000 and number % 1000 == 0 else str(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
 from pathlib import Path
@@ -235,17 +235,25 @@ def device_for(name: str) -> torch.device:
         raise UserError(f"--device {name}: there is no such device here; try cpu.") from None
 
 
-def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
+def judge(
+    subject: Subject, task: Task, preset: str, only: Container[str] | None = None
+) -> dict[str, Any]:
     """Scores a subject and returns a report of plain values.
 
     The report holds everything that changes a figure: hashes of data, weights and feature
     network, counts, seeds and versions. If the same was asked for before and ended half-way, long
     work goes on from there.
 
+    Args:
+        subject: The model.
+        task: What is looked at; see `task_for`.
+        preset: Name of the preset.
+        only: Protocols that come into question; None for all.
+
     Raises:
         UserError: if no protocol fits.
     """
-    if not fitting(task):
+    if not fitting(task, only):
         raise UserError(
             f"no protocol fits {subject.name} on {type(task.data).__name__}: scores of samples "
             "need a feature network of that data set on the shelf (see python -m zoo.list), or "
@@ -270,7 +278,7 @@ def judge(subject: Subject, task: Task, preset: str) -> dict[str, Any]:
         "environment": {k: v for k, v in environment().items() if k != "command"},
     }
     notes = _notes(report, task)
-    scores, seconds = evaluate(replace(task, notes=notes))
+    scores, seconds = evaluate(replace(task, notes=notes), only)
     notes.forget()
     return {**report, "scores": [score.as_dict() for score in scores], "seconds": seconds}
 

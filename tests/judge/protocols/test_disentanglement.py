@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from zoo.data import Sprites
-from zoo.judge.protocols.disentanglement import fits_factors, score_factors
+from zoo.judge.protocols.disentanglement import (
+    fits_factors,
+    fits_readers,
+    score_factors,
+    score_readers,
+)
 from zoo.judge.score import Task
 
 
@@ -27,23 +32,38 @@ class Encoder:
 
 
 def scores(mix):
-    found = score_factors(Task(Encoder(mix), Grid(), limit=2000, importance_samples=1))
-    return {score.name: score.value for score in found}
+    task = Task(Encoder(mix), Grid(), limit=2000, importance_samples=1)
+    return {score.name: score.value for score in (*score_factors(task), *score_readers(task))}
 
 
-NAMES = {"mig[20-bins,2k]", "factor_vae_score[100->50-votes]", "beta_vae_score[100->50-votes]"}
+QUICK = {"mig[20-bins,2k]", "factor_vae_score[100->50-votes]", "beta_vae_score[100->50-votes]"}
+LONG = {"dci_disentanglement[forest,2k->1k]", "dci_completeness[forest,2k->1k]",
+        "dci_informativeness[forest,2k->1k]", "sap[linear-svm,2k->1k]"}  # fmt: skip
+MIXED = torch.tensor([[1.0, 1, 1], [1, -1, 0.5], [1, 0.7, -1]])
 
 
 def test_factors_themselves_are_perfect_codes():
     found = scores(torch.eye(3))
-    assert set(found) == NAMES
+    assert set(found) == QUICK | LONG
     # The gap is one less what independent factors seem to share in 2,000 examples.
-    assert sorted(found.values()) == pytest.approx([0.99, 1, 1], abs=0.01)
+    assert [found[name] for name in sorted(QUICK)] == pytest.approx([1, 1, 0.99], abs=0.01)
+    assert [found[name] for name in sorted(LONG)] == pytest.approx(
+        [1, 1, 1, 0.18], abs=0.02
+    )  # SAP of categories
 
 
 def test_every_unit_mixing_all_factors_is_no_code():
-    found = scores(torch.tensor([[1.0, 1, 1], [1, -1, 0.5], [1, 0.7, -1]]))
+    found = scores(MIXED)
     assert found["mig[20-bins,2k]"] < 0.3
+    assert found["dci_disentanglement[forest,2k->1k]"] < 0.6
+    assert found["dci_completeness[forest,2k->1k]"] < 0.6
+    assert found["dci_informativeness[forest,2k->1k]"] > 0.6  # all is there, though mixed
+    assert found["sap[linear-svm,2k->1k]"] < 0.09
+
+
+def test_while_training_no_classifiers_are_trained():
+    task = Task(Encoder(torch.eye(3)), Sprites(), split="val")
+    assert fits_factors(task) and not fits_readers(task)
 
 
 def test_only_encoders_and_data_with_factors_are_asked():

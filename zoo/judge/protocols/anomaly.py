@@ -8,7 +8,8 @@ from torchmetrics import CatMetric
 
 from zoo.contract.capabilities import HasLogProb
 from zoo.functional.ranking import auroc
-from zoo.judge.score import Score, Task, seed_batch, short
+from zoo.judge.protocols.registry import protocol
+from zoo.judge.score import Score, Task, scored, seed_batch
 
 __all__ = ["fits_anomaly", "score_anomaly"]
 
@@ -18,6 +19,7 @@ def fits_anomaly(task: Task) -> bool:
     return isinstance(task.model, HasLogProb) and not task.data.spec.points and task.split == "test"
 
 
+@protocol("anomaly", fits_anomaly, ["anomaly_auroc"])
 def score_anomaly(task: Task) -> list[Score]:
     """Ranks images by log p(x), upright ones against the same ones turned upside down.
 
@@ -41,9 +43,12 @@ def score_anomaly(task: Task) -> list[Score]:
         for c in range(task.data.spec.classes)
         if (labels == c).any()
     }
-    name = f"anomaly_auroc[upside-down,log-likelihood,{short(task.count)},{task.split}]"
-    details = {"by_class": classes} if classes else {}
-    return [Score(name, float(auroc(high, low)), "", "higher", details)]
+    return [
+        scored(
+            "anomaly_auroc", float(auroc(high, low)), {"by_class": classes} if classes else {},
+            against="upside-down", by="log-likelihood", count=task.count, split=task.split,
+        )
+    ]  # fmt: skip
 
 
 def _values(metric: CatMetric) -> Tensor:

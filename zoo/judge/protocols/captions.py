@@ -9,10 +9,10 @@ from torch import Tensor
 
 from zoo.contract.capabilities import Illustrates, InfersAttributes
 from zoo.data.loader import mix_seed
-from zoo.judge.banks import Bank, collect
-from zoo.judge.protocols.samples import ALONE, copies, quality
-from zoo.judge.score import Score, Task, short
-from zoo.metrics.features import FrechetDistance
+from zoo.judge.banks import CHUNK, Bank, collect
+from zoo.judge.protocols.registry import protocol
+from zoo.judge.protocols.samples import copies, frechet, quality
+from zoo.judge.score import Score, Task, scored
 
 __all__ = [
     "HasPrompts",
@@ -23,7 +23,6 @@ __all__ = [
     "shows",
 ]
 
-CHUNK = 500  # captions illustrated from one seed
 PROMPTS = 2000  # captions at most
 SEED = 0
 
@@ -60,6 +59,7 @@ def fits_attributes(task: Task) -> bool:
     return isinstance(task.model, InfersAttributes) and bool(notes)
 
 
+@protocol("attributes", fits_attributes, ["error"])
 def score_attributes(task: Task) -> list[Score]:
     """Share of real images of which an attribute is read wrongly, and each attribute's error.
 
@@ -73,7 +73,7 @@ def score_attributes(task: Task) -> list[Score]:
     names = [name for name, _ in task.data.spec.attributes]
     details = dict(zip(names, [round(v, 5) for v in rows.double().mean(0).tolist()], strict=True))
     value = float(rows.any(dim=1).double().mean())
-    return [Score(f"error[any-attribute,{task.scope}]", value, "share", "lower", details)]
+    return [scored("error", value, details, what="any-attribute", **task.scope)]
 
 
 def fits_captions(task: Task) -> bool:
@@ -88,6 +88,12 @@ def fits_captions(task: Task) -> bool:
     )
 
 
+@protocol(
+    "captions", fits_captions,
+    ["captions_shown", "fid", "kid", "precision", "recall", "density", "coverage",
+     "memorisation_z"],
+    instead_of=["samples"],
+)  # fmt: skip
 def score_captions(task: Task) -> list[Score]:
     """Share of images that show all attributes of their caption, and both stages' quality.
 
@@ -107,9 +113,9 @@ def score_captions(task: Task) -> list[Score]:
         read = torch.cat(found)
         right = ((read == asked) | (asked < 0)).double().mean(dim=0)
         details = dict(zip(names, [round(v, 4) for v in right.tolist()], strict=True))
-        name = f"captions_shown[{task.features.name},{kind},{short(count)}]"
         value = float(shows(read, asked).double().mean())
-        scores.append(Score(name, value, "share", "higher", details))
+        how = {**task.features.protocol, "captions": kind, "count": count}
+        scores.append(scored("captions_shown", value, details, **how))
     return scores + _against_real(task, count)
 
 
@@ -137,15 +143,12 @@ def _against_real(task: Task, count: int) -> list[Score]:
     for stage, kind in ((1, "stage1-enlarged"), (2, "stage2")):
         drawn = _illustrations(task, tokens, stage, f"stage {stage}")
         fake = Bank.of([look(images) for _, images in drawn])
-        tag = f"{look.name},{kind},{short(len(tokens))},{task.split}"
+        tag = {**look.protocol, "stage": kind, "count": len(tokens), "split": task.split}
         if stage == 1:
-            distance = FrechetDistance(real.features.shape[1], **ALONE)
-            distance.update(real.features, real=True)
-            distance.update(fake.features, real=False)
-            scores.append(Score(f"fid[{tag}]", float(distance.compute()), "", "lower"))
+            scores += frechet(real, fake, tag)
         else:
             # The network's classes are values of several attributes: none of them is the class.
             found = quality(real, fake, tag)
-            scores += [score for score in found if not score.name.startswith("inception_style")]
-            scores.append(copies(task, fake))
+            scores += [score for score in found if score.head != "inception_style"]
+            scores += copies(task, fake)
     return scores

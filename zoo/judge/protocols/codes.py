@@ -5,7 +5,8 @@ from __future__ import annotations
 from torchmetrics.classification import MulticlassAccuracy
 
 from zoo.contract.capabilities import Classifies, HasFeatures
-from zoo.judge.score import Score, Task, seed_batch
+from zoo.judge.protocols.registry import protocol
+from zoo.judge.score import Score, Task, scored, seed_batch
 from zoo.metrics.clustering import ClusterAgreement, CodeError
 
 __all__ = ["fits_classifier", "fits_codes", "score_classifier", "score_codes"]
@@ -16,12 +17,13 @@ def fits_classifier(task: Task) -> bool:
     return isinstance(task.model, HasFeatures) and task.data.spec.classes > 1
 
 
+@protocol("classifier", fits_classifier, ["error"])
 def score_classifier(task: Task) -> list[Score]:
     """Error of a supervised classifier."""
     accuracy = MulticlassAccuracy(task.data.spec.classes, average="micro")
     for _, batch in task.batches(task.split, "classes"):
         accuracy.update(task.model.probabilities(batch.image).cpu(), batch.label)
-    return [Score(f"error[{task.scope}]", 1 - float(accuracy.compute()), "share", "lower")]
+    return [scored("error", 1 - float(accuracy.compute()), **task.scope)]
 
 
 def fits_codes(task: Task) -> bool:
@@ -29,6 +31,7 @@ def fits_codes(task: Task) -> bool:
     return isinstance(task.model, Classifies) and task.data.spec.classes > 1
 
 
+@protocol("codes", fits_codes, ["code_error", "nmi", "ari"])
 def score_codes(task: Task) -> list[Score]:
     """Error of the inferred code after the best matching learned on training data.
 
@@ -36,8 +39,8 @@ def score_codes(task: Task) -> list[Score]:
     name says which, since the latter flatters models with many codes.
     """
     model, classes = task.model, task.data.spec.classes
-    matching = "one-to-one" if model.num_codes <= classes else f"majority-of-{model.num_codes}"
-    error = CodeError(model.num_codes, classes, matching.split("-of-")[0])  # type: ignore[arg-type]
+    matching = "one-to-one" if model.num_codes <= classes else "majority"
+    error = CodeError(model.num_codes, classes, matching)
     agreement = ClusterAgreement(model.num_codes, classes)
     # The matching sees as many training images as there are, or five per scored one.
     for part, role, limit in (("train", "train", 5 * task.limit), (task.split, "test", task.limit)):
@@ -48,9 +51,9 @@ def score_codes(task: Task) -> list[Score]:
             if role == "test":
                 agreement.update(codes, labels)
     agree = agreement.compute()
-    name = f"code_error[{matching},train->{task.scope}]"
+    how = {"matching": matching, "codes": None if matching == "one-to-one" else model.num_codes}
     return [
-        Score(name, float(error.compute()), "share", "lower"),
-        Score(f"nmi[codes,{task.scope}]", float(agree["nmi"]), "", "higher"),
-        Score(f"ari[codes,{task.scope}]", float(agree["ari"]), "", "higher"),
+        scored("code_error", float(error.compute()), **how, **task.scope),
+        scored("nmi", float(agree["nmi"]), of="codes", **task.scope),
+        scored("ari", float(agree["ari"]), of="codes", **task.scope),
     ]

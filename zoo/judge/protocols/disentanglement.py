@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 
 from zoo.contract.capabilities import Encodes
-from zoo.judge.score import Score, Task, short
-from zoo.metrics.disentanglement import beta_vae, factor_vae, mig
+from zoo.judge.protocols.registry import protocol
+from zoo.judge.score import Score, Task, measure
+from zoo.metrics.disentanglement import beta_vae, dci, factor_vae, mig, sap
 
-__all__ = ["fits_factors", "score_factors"]
+__all__ = ["fits_factors", "fits_readers", "score_factors", "score_readers"]
 
 WHOLE = 10_000  # images and votes of the published protocol; half as many votes are scored
 FEW = 100
 BINS, GROUP = 20, 64
+DCI = [f"dci_{what}" for what in ("disentanglement", "completeness", "informativeness")]
 
 
 def fits_factors(task: Task) -> bool:
@@ -21,6 +23,7 @@ def fits_factors(task: Task) -> bool:
     return known and isinstance(task.model, Encodes) and task.data.binarize == "none"
 
 
+@protocol("factors", fits_factors, ["mig", "factor_vae_score", "beta_vae_score"])
 def score_factors(task: Task) -> list[Score]:
     """Mutual information gap, FactorVAE score and beta-VAE score of the codes.
 
@@ -31,21 +34,59 @@ def score_factors(task: Task) -> list[Score]:
     data, encode = task.data, task.model.encode
     images = min(task.limit, WHOLE)
     train = min(WHOLE, max(FEW, 2 * task.importance_samples))
-    test = train // 2
+    votes = {"num_train": train, "num_eval": train // 2, "group_size": GROUP}
+    told = {"train_votes": train, "test_votes": train // 2}
 
-    def generator() -> torch.Generator:
-        return torch.Generator().manual_seed(0)
+    def gaps() -> list[float]:
+        return [mig(encode, data, _dice(), num_samples=images, num_bins=BINS)]  # type: ignore[arg-type]
 
-    votes = {"num_train": train, "num_eval": test, "group_size": GROUP}
-    tag = f"{short(train)}->{short(test)}-votes"
-    steps = (
-        (f"mig[{BINS}-bins,{short(images)}]",
-         lambda: mig(encode, data, generator(), num_samples=images, num_bins=BINS)),  # type: ignore[arg-type]
-        (f"factor_vae_score[{tag}]",
-         lambda: factor_vae(encode, data, generator(), num_variance=images, **votes)),  # type: ignore[arg-type]
-        (f"beta_vae_score[{tag}]",
-         lambda: beta_vae(encode, data, generator(), **votes)),  # type: ignore[arg-type]
-    )  # fmt: skip
-    return [
-        Score(name, compute(), "", "higher") for name, compute in task.progress(steps, "factors")
+    def factor_votes() -> list[float]:
+        return [factor_vae(encode, data, _dice(), num_variance=images, **votes)]  # type: ignore[arg-type]
+
+    def beta_votes() -> list[float]:
+        return [beta_vae(encode, data, _dice(), **votes)]  # type: ignore[arg-type]
+
+    steps = [
+        ("mig", gaps, {"bins": BINS, "images": images}),
+        ("factor_vae_score", factor_votes, told),
+        ("beta_vae_score", beta_votes, told),
     ]
+    return [
+        score
+        for name, compute, how in task.progress(steps, "factors")
+        for score in measure([name], compute, **how)
+    ]
+
+
+def fits_readers(task: Task) -> bool:
+    """The same, on test images only: a classifier is trained for each factor."""
+    return task.split == "test" and fits_factors(task)
+
+
+@protocol("readers", fits_readers, [*DCI, "sap"])
+def score_readers(task: Task) -> list[Score]:
+    """DCI and SAP: how well classifiers read the factors from the whole code, and from units.
+
+    DCI takes random forests, as in its paper: boosted trees, as in Locatello et al. 2019,
+    arXiv:1811.12359, take many minutes for factors of tens of values. SAP takes a linear support
+    vector machine for each factor and unit, as there. Half as many images are scored as train.
+    """
+    data, encode = task.data, task.model.encode
+    train = min(task.limit, WHOLE)
+    half = {"num_train": train, "num_test": max(1, train // 2)}
+    told = {"train": train, "test": half["num_test"]}
+
+    def forests() -> list[float]:
+        return list(dci(encode, data, _dice(), trees="forest", **half).values())  # type: ignore[arg-type]
+
+    def machines() -> list[float]:
+        return [sap(encode, data, _dice(), **half)]  # type: ignore[arg-type]
+
+    return [
+        *measure(DCI, forests, trees="forest", **told),
+        *measure(["sap"], machines, classifier="linear-svm", **told),
+    ]
+
+
+def _dice() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -18,7 +18,6 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from zoo.core.errors import UserError
-from zoo.core.figures import split_name
 from zoo.data import ImageSpec
 from zoo.data.images import unit_range
 from zoo.data.loader import mix_seed
@@ -185,7 +184,7 @@ def _finding(
 
 
 def _named(scores: dict[str, Score]) -> dict[str, Any]:
-    details = {split_name(name)[0]: score.details for name, score in scores.items()}
+    details = {score.head: score.details for score in scores.values()}
     return {
         what: details.get(score, {}).get(what)
         for score, what in (

@@ -6,7 +6,8 @@ import torch
 
 from zoo.contract.capabilities import Classifies, Encodes
 from zoo.functional.kmeans import kmeans, nearest
-from zoo.judge.score import Score, Task
+from zoo.judge.protocols.registry import protocol
+from zoo.judge.score import Score, Task, measure
 from zoo.metrics.clustering import CodeError
 
 __all__ = ["fits_latents", "score_latents"]
@@ -21,6 +22,7 @@ def fits_latents(task: Task) -> bool:
     return shorter and task.data.spec.classes > 1
 
 
+@protocol("latents", fits_latents, ["kmeans_error"])
 def score_latents(task: Task) -> list[Score]:
     """Error of as many k-means clusters as there are classes, matched one-to-one on training data.
 
@@ -33,13 +35,15 @@ def score_latents(task: Task) -> list[Score]:
         loader = task.data.loader(split, limit=task.limit)  # type: ignore[arg-type]
         pairs = [(model.encode(batch.image).cpu(), batch.label) for batch in loader]
         coded[split] = tuple(torch.cat(part) for part in zip(*pairs, strict=True))
-    points = coded["train"][0]
-    if len(points) < classes:
-        return []
-    centres = kmeans(points, classes, generator=torch.Generator().manual_seed(0))
-    error = CodeError(classes, classes, "one-to-one")
-    for split, role in (("train", "train"), (task.split, "test")):
-        codes, labels = coded[split]
-        error.update(nearest(codes, centres), labels, split=role)  # type: ignore[arg-type]
-    name = f"kmeans_error[{classes},one-to-one,train->{task.scope}]"
-    return [Score(name, float(error.compute()), "share", "lower")]
+
+    def compute() -> list[float]:
+        generator = torch.Generator().manual_seed(0)
+        centres = kmeans(coded["train"][0], classes, generator=generator)
+        error = CodeError(classes, classes, "one-to-one")
+        for split, role in (("train", "train"), (task.split, "test")):
+            codes, labels = coded[split]
+            error.update(nearest(codes, centres), labels, split=role)  # type: ignore[arg-type]
+        return [float(error.compute())]
+
+    how = {"clusters": classes, "matching": "one-to-one", **task.scope}
+    return measure(["kmeans_error"], compute, **how)

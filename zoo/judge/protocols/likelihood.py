@@ -12,12 +12,13 @@ from torchmetrics import MeanMetric
 
 from zoo.contract.capabilities import HasEnsemble, HasLogProb, capabilities
 from zoo.data import Batch
-from zoo.judge.score import Score, Task, seed_batch, short
+from zoo.judge.protocols.registry import protocol
+from zoo.judge.score import Score, Task, scored, seed_batch
 
 __all__ = ["bits_per_dim", "fits_elbo", "fits_ensemble", "fits_log_prob", "importance_bound",
            "score_elbo", "score_ensemble", "score_log_prob"]  # fmt: skip
 
-CHUNK = 50  # importance samples that pass a decoder at once, for each of a batch's images
+AT_ONCE = 50  # importance samples that pass a decoder, for each of a batch's images
 
 
 def bits_per_dim(
@@ -71,14 +72,14 @@ def importance_bound(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: 
     total = torch.full((len(x),), -math.inf, dtype=torch.float64)
     done = 0
     while done < samples:
-        count = min(CHUNK, samples - done)
+        count = min(AT_ONCE, samples - done)
         chunk = elbo(x, count).detach().double().cpu() + math.log(count)
         total = torch.logaddexp(total, chunk)
         done += count
     return total - math.log(samples)
 
 
-def _protocol(task: Task) -> str:
+def _pixels(task: Task) -> str:
     """Names what a pixel is to the model: a bit, or which values."""
     spec, levels = task.data.spec, getattr(task.model, "levels", 256)
     if task.data.binarize != "none":
@@ -95,6 +96,7 @@ def fits_log_prob(task: Task) -> bool:
     return isinstance(task.model, HasLogProb)
 
 
+@protocol("log_prob", fits_log_prob, ["nll", "log_density", "bpd"])
 def score_log_prob(task: Task) -> list[Score]:
     """Log-likelihood of the split; bits per dimension where there are 8-bit pixels.
 
@@ -106,19 +108,20 @@ def score_log_prob(task: Task) -> list[Score]:
     for number, batch in task.batches(task.split, "log-likelihood"):
         seed_batch(number)  # uniform dequantisation draws noise
         mean.update(task.model.log_prob(batch.image).detach().double().cpu())
-    nats, scope = float(mean.compute()), f"{short(task.count)},{task.split}"
+    nats, scope = float(mean.compute()), {"count": task.count, "split": task.split}
     points, pixels = task.data.spec.points, task.data.binarize == "none"
     measure = getattr(task.model, "measure", "lebesgue")
     if measure == "counting" or not pixels:
-        scores = [Score(f"nll[{_protocol(task)},{scope}]", -nats, "nats", "lower")]
+        scores = [scored("nll", -nats, pixels=_pixels(task), **scope)]
     else:
-        what = "points" if points else "unit-range,uniform-dequant"
-        scores = [Score(f"log_density[{what},{scope}]", nats, "nats", "higher")]
+        what = {"range": "unit-range", "dequantisation": "uniform-dequant"}
+        what = {"range": "points"} if points else what
+        scores = [scored("log_density", nats, **what, **scope)]
     if pixels and not points:
-        counted = {"grey": "exact", "colour": "exact"}.get(_protocol(task), _protocol(task))
+        counted = {"grey": "exact", "colour": "exact"}.get(_pixels(task), _pixels(task))
         how = "uniform-dequant" if measure == "lebesgue" else counted
         bits = bits_per_dim(torch.tensor(nats), task.data.spec.size, measure=measure)
-        scores.append(Score(f"bpd[{how},{scope}]", float(bits), "bits/dim", "lower"))
+        scores.append(scored("bpd", float(bits), pixels=how, **scope))
     return scores
 
 
@@ -128,15 +131,16 @@ def fits_ensemble(task: Task) -> bool:
     return several and task.split == "test"
 
 
+@protocol("ensemble", fits_ensemble, ["nll"])
 def score_ensemble(task: Task) -> list[Score]:
     """Log-likelihood of the split under the average, such as that over orders of the pixels."""
     mean = MeanMetric().to(torch.float64)
     for number, batch in task.batches(task.split, "log-likelihood of the average"):
         seed_batch(number)
         mean.update(task.model.ensemble_log_prob(batch.image).detach().double().cpu())
-    how = f"{_protocol(task)},ensemble{task.model.ensemble_size}"
-    name = f"nll[{how},{short(task.count)},{task.split}]"
-    return [Score(name, -float(mean.compute()), "nats", "lower")]
+    how = {"pixels": _pixels(task), "ensemble": task.model.ensemble_size}
+    nats = -float(mean.compute())
+    return [scored("nll", nats, **how, count=task.count, split=task.split)]
 
 
 def fits_elbo(task: Task) -> bool:
@@ -153,6 +157,7 @@ def _bounds(task: Task, number: int, batch: Batch, samples: int) -> list[float]:
     return means
 
 
+@protocol("elbo", fits_elbo, ["elbo", "nll"])
 def score_elbo(task: Task) -> list[Score]:
     """The bound with one sample, and with many importance samples.
 
@@ -160,15 +165,14 @@ def score_elbo(task: Task) -> list[Score]:
     comparison only, and importance samples, which lead to a likelihood, are not drawn.
     """
     one, many = MeanMetric().to(torch.float64), MeanMetric().to(torch.float64)
-    how = _protocol(task)
+    how = _pixels(task)
     samples = 1 if how == "expected-bits" else task.importance_samples
     for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
         means = task.notes.recall(f"elbo {number}", partial(_bounds, task, number, batch, samples))
         for mean, bound in zip((one, many), means, strict=False):
             mean.update(bound, weight=len(batch.image))
-    tag = f"{short(task.count)},{task.split}"
-    scores = [Score(f"elbo[{how},{tag}]", float(one.compute()), "nats", "higher")]
+    tag = {"pixels": how, "count": task.count, "split": task.split}
+    scores = [scored("elbo", float(one.compute()), **tag)]
     if samples > 1:
-        name = f"nll[{how},is{samples},{tag}]"
-        scores.append(Score(name, -float(many.compute()), "nats", "lower"))
+        scores.append(scored("nll", -float(many.compute()), importance_samples=samples, **tag))
     return scores

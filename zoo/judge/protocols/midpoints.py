@@ -17,14 +17,13 @@ from torch import Tensor
 from zoo.contract.capabilities import DrawsCodes
 from zoo.contract.priors import PRIORS
 from zoo.data.loader import mix_seed
-from zoo.judge.banks import as_sampled, collect
+from zoo.judge.banks import CHUNK, as_sampled, collect
+from zoo.judge.protocols.registry import protocol
 from zoo.judge.protocols.samples import ALONE, knows_classes
-from zoo.judge.score import SEED, Score, Task, short
+from zoo.judge.score import SEED, Score, Task, measure, scored
 from zoo.metrics.features import FrechetDistance, InceptionStyleScore
 
 __all__ = ["PLACES", "fits_midpoints", "score_midpoints", "through_origin"]
-
-CHUNK = 500  # codes drawn from one seed
 
 
 def _prior(draw: Callable[[int], Tensor], n: int, generator: torch.Generator) -> Tensor:
@@ -74,6 +73,11 @@ def draws_codes(model: Any) -> bool:
     )
 
 
+@protocol(
+    "midpoints", fits_midpoints,
+    [*(f"{kind}_at_{place}" for kind in ("fid", "inception_style") for place in PLACES),
+     "fid_rise_at_midpoint"],
+)  # fmt: skip
 def score_midpoints(task: Task) -> list[Score]:
     """Quality of images at prior draws, at midpoints and on lines through the origin.
 
@@ -85,32 +89,45 @@ def score_midpoints(task: Task) -> list[Score]:
     look, model = task.features, task.model
     assert look is not None
     features = collect(task, task.split).features
-    found: dict[str, float] = {}
-    styles: dict[str, float] = {}
-    for place in PLACES:
-        distance = FrechetDistance(features.shape[1], **ALONE)
-        distance.update(features, real=True)
-        style = InceptionStyleScore(splits=1, **ALONE)
-        parts = torch.arange(task.count).split(CHUNK)
-        for number, rows in enumerate(task.progress(parts, f"codes at the {place}")):
-            codes = codes_at(place, model, len(rows), mix_seed(SEED, number, len(found)))
-            seen, probabilities = look(model.decode(codes))
-            distance.update(seen.cpu(), real=False)
-            style.update(probabilities.cpu().double())
-        found[place] = float(distance.compute())
-        if knows_classes(task):
-            styles[place] = float(style.compute().mean)
-    bits = ",bits" if task.data.binarize != "none" else ""
-    tag = f"{look.name},{short(task.count)},{task.split}{bits}"
+    tag = {**look.protocol, "count": task.count, "split": task.split,
+           "bits": task.data.binarize != "none"}  # fmt: skip
     law: Any = PRIORS[model.prior]
     shape = {"bins": len(law.p), "variance": law.variance} if hasattr(law, "p") else {}
-    details = {"prior": model.prior, **shape}
-    scores = [
-        *(Score(f"fid_at_{p}[{tag}]", v, "", "lower", details) for p, v in found.items()),
-        *(Score(f"inception_style_at_{p}[{tag}]", v, "", "higher") for p, v in styles.items()),
-    ]
-    rise = found["midpoint"] / found["prior"] - 1
-    return [*scores, Score(f"fid_rise_at_midpoint[{tag}]", rise, "share", "lower")]
+    kinds = ("fid", "inception_style") if knows_classes(task) else ("fid",)
+    found: dict[str, Score] = {}
+    for place in PLACES:
+        measured = measure(
+            [f"{kind}_at_{place}" for kind in kinds],
+            lambda place=place: _quality_at(place, task, features)[: len(kinds)],
+            **tag,
+        )
+        found |= {score.head: score for score in measured}
+        found[f"fid_at_{place}"].details.update(prior=model.prior, **shape)
+    middle, start = found["fid_at_midpoint"].value, found["fid_at_prior"].value
+    if middle is None or not start:
+        rise = scored(
+            "fid_rise_at_midpoint", None, {"status": "no distance to compare with"}, **tag
+        )
+    else:
+        rise = scored("fid_rise_at_midpoint", middle / start - 1, **tag)
+    ordered = [found[f"{kind}_at_{place}"] for kind in kinds for place in PLACES]
+    return [*ordered, rise]
+
+
+def _quality_at(place: str, task: Task, real: Tensor) -> tuple[float, float]:
+    """Returns distance and inception-style score of images from codes at a place."""
+    assert task.features is not None
+    distance = FrechetDistance(real.shape[1], **ALONE)
+    distance.update(real, real=True)
+    style = InceptionStyleScore(splits=1, **ALONE)
+    parts = torch.arange(task.count).split(CHUNK)
+    for number, rows in enumerate(task.progress(parts, f"codes at the {place}")):
+        seed = mix_seed(SEED, number, list(PLACES).index(place))
+        codes = codes_at(place, task.model, len(rows), seed)
+        seen, probabilities = task.features(task.model.decode(codes))
+        distance.update(seen.cpu(), real=False)
+        style.update(probabilities.cpu().double())
+    return float(distance.compute()), float(style.compute().mean)
 
 
 def through_origin(model: Any, *, rows: int = 8, steps: int = 11, seed: int = 0) -> Tensor:

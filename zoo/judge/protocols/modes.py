@@ -16,7 +16,9 @@ from torch import Tensor
 from zoo.contract.capabilities import Samples
 from zoo.data.loader import mix_seed
 from zoo.functional.modes import mode_kl
-from zoo.judge.score import Score, Task, short
+from zoo.judge.banks import CHUNK
+from zoo.judge.protocols.registry import protocol
+from zoo.judge.score import Score, Task, scored
 from zoo.metrics.modes import ClassModes, ModeCoverage
 
 __all__ = [
@@ -29,12 +31,12 @@ __all__ = [
 ]
 
 SEED = 0  # of all samples
-CHUNK = 500  # samples drawn from one seed
 WITHIN = 3.0  # standard deviations that a sample of high quality may lie from its mode
 # Samples of the protocols, whatever the judge's limit: the modes that are reached grow with them.
 POINTS = 2_500
 STACKS = 26_000
 DIGITS = 10
+NO_MODE = {"status": "no mode captured"}
 
 
 @runtime_checkable
@@ -71,6 +73,7 @@ def fits_centres(task: Task) -> bool:
     return isinstance(task.model, Samples) and isinstance(task.data, HasCentres)
 
 
+@protocol("centres", fits_centres, ["modes", "high_quality", "mode_kl"])
 def score_centres(task: Task) -> list[Score]:
     """Modes captured, share of high quality, and divergence of the captured modes from even.
 
@@ -83,15 +86,14 @@ def score_centres(task: Task) -> list[Score]:
         metric.update(data.plane(x))
     found, modes = metric.compute(), len(data.centres)
     counts = _summed(metric.counts, task)  # `compute` leaves each process with its own counts
-    tag = f"{WITHIN:g}sigma,{short(POINTS)}"
-    kl = float(mode_kl(counts)) if counts.any() else None
+    tag = {"within": WITHIN, "samples": POINTS}
+    kl, why = (float(mode_kl(counts)), {}) if counts.any() else (None, NO_MODE)
+    told = {"of": modes, "counts": counts.tolist()}
     return [
-        Score(f"modes[{modes},{tag}]", float(found["modes"]), "modes", "higher",
-              {"of": modes, "counts": counts.tolist()}),
-        Score(f"high_quality[{tag}]", float(found["high_quality"]), "share", "higher"),
-        Score(f"mode_kl[{modes},{tag}]", kl, "nats", "lower",
-              {} if counts.any() else {"status": "no mode captured"}),
-    ]  # fmt: skip
+        scored("modes", float(found["modes"]), told, of=modes, **tag),
+        scored("high_quality", float(found["high_quality"]), **tag),
+        scored("mode_kl", kl, why, of=modes, **tag),
+    ]
 
 
 def _summed(counts: Tensor, task: Task) -> Tensor:
@@ -111,6 +113,7 @@ def fits_stacks(task: Task) -> bool:
     )
 
 
+@protocol("stacks", fits_stacks, ["modes", "mode_kl"])
 def score_stacks(task: Task) -> list[Score]:
     """Modes that 26,000 samples reach, and the divergence of their law from the even one.
 
@@ -129,8 +132,8 @@ def score_stacks(task: Task) -> list[Score]:
         place = DIGITS ** torch.arange(channels - 1, -1, -1, device=digits.device)
         metric.update((digits * place).sum(dim=1))
     found = metric.compute()
-    tag = f"{DIGITS**channels},{look.name},{short(STACKS)}"
+    tag = {"of": DIGITS**channels, **look.protocol, "samples": STACKS}
     return [
-        Score(f"modes[{tag}]", float(found["modes"]), "modes", "higher"),
-        Score(f"mode_kl[{tag}]", float(found["kl_nats"]), "nats", "lower"),
+        scored("modes", float(found["modes"]), **tag),
+        scored("mode_kl", float(found["kl_nats"]), **tag),
     ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +21,12 @@ from zoo.functional.gel.metrics import (
 from zoo.functional.gel.moments import kernel_moment_mean, kernel_moments
 from zoo.functional.gel.one_sample import gel_one_sample
 from zoo.judge.banks import Bank
-from zoo.judge.score import Score, Task
+from zoo.judge.score import Score, Task, attempt, measure, scored
 
 __all__ = ["DROPPED", "Witnesses", "diversity", "empirical_likelihood", "witnesses_of"]
 
 DROPPED = 0.2  # of a class's due mass, below which kernel GEL takes it for dropped
+KERNEL = {"objective": "kernel-et"}
 FEW = 10  # samples of a class from which its variety is judged
 
 
@@ -55,13 +58,22 @@ def witnesses_of(task: Task, train: Bank) -> Witnesses:
 
 
 def empirical_likelihood(
-    task: Task, real: Bank, fake: Bank, witnesses: Witnesses, tag: str
+    task: Task, real: Bank, fake: Bank, witnesses: Witnesses, tag: Mapping[str, Any]
 ) -> list[Score]:
     """Asks which reweighting of the real images has the model's kernel moments.
 
     Where there is none, classes are weighed by a quarter of the witnesses, or a quarter of that,
     as long as there is a witness per class.
     """
+    return attempt(
+        ["gel_divergence"], lambda: _likelihood(task, real, fake, witnesses, tag),
+        **KERNEL, witnesses=len(witnesses.features), **tag,
+    )  # fmt: skip
+
+
+def _likelihood(
+    task: Task, real: Bank, fake: Bank, witnesses: Witnesses, tag: Mapping[str, Any]
+) -> list[Score]:
     classes, scale = task.data.spec.classes, witnesses.scale
     moments = kernel_moments(real.features * scale, witnesses.features)
     target = kernel_moment_mean(fake.features * scale, witnesses.features)
@@ -70,13 +82,13 @@ def empirical_likelihood(
         count = len(target) // few
         if count < classes and few > 1:
             break
-        name = f"kernel-et,{count}w,{tag}"
+        how = {**KERNEL, "witnesses": count, **tag}
         result = gel_one_sample(
             moments[:, ::few][:, :count], target[::few][:count], target_count=len(fake.features)
         )
         details = {"status": result.status, "baseline": result.baseline}
         if result.status != "solved":
-            scores.append(Score(f"gel_divergence[{name}]", None, "nats", "lower", details))
+            scores.append(scored("gel_divergence", None, details, **how))
             continue
         share = torch.bincount(real.labels, minlength=classes).double() / len(real.labels)
         mass = mode_mass(result.weights, real.labels, classes)
@@ -85,23 +97,35 @@ def empirical_likelihood(
         rare = rare_modes(mass, share, above=DROPPED)
         return [
             *scores,
-            Score(f"gel_divergence[{name}]", result.divergence, "nats", "lower", details),
-            Score(f"gel_dropped[{name}]", float(dropped.sum()), "classes", "lower",
-                  {"dropped": dropped.nonzero().flatten().tolist()}),
-            Score(f"gel_imbalance[{name}]", hellinger(mass.clamp(min=0), share), "", "lower",
-                  {"mass_ratio": ratio, "rare": rare.nonzero().flatten().tolist()}),
+            scored("gel_divergence", result.divergence, details, **how),
+            scored("gel_dropped", float(dropped.sum()), {"dropped": _places(dropped)}, **how),
+            scored("gel_imbalance", hellinger(mass.clamp(min=0), share),
+                   {"mass_ratio": ratio, "rare": _places(rare)}, **how),
         ]  # fmt: skip
     return scores
 
 
+def _places(flags: Tensor) -> list[int]:
+    return flags.nonzero().flatten().tolist()
+
+
 def diversity(
-    task: Task, real: Bank, fake: Bank, control: Bank, witnesses: Witnesses, tag: str
-) -> Score:
+    task: Task, real: Bank, fake: Bank, control: Bank, witnesses: Witnesses, tag: Mapping[str, Any]
+) -> list[Score]:
     """Compares the variety within each class with that of as many unseen real images.
 
     Where no weights of a class exist, a quarter of its witnesses are tried, or a quarter of that.
     """
     classes = task.data.spec.classes
+    return measure(
+        ["gel_diversity"], lambda: [_variety(classes, real, fake, control, witnesses)],
+        **KERNEL, **tag,
+    )  # fmt: skip
+
+
+def _variety(
+    classes: int, real: Bank, fake: Bank, control: Bank, witnesses: Witnesses
+) -> tuple[float | None, dict[str, Any]]:
     ess, ess_of_real, status = [], [], []
     for k in range(classes):
         x, samples, unseen, anchors = (
@@ -119,11 +143,15 @@ def diversity(
     details = {
         "ess": [round(v, 4) if v == v else None for v in ess],
         "ess_of_real": [round(v, 4) if v == v else None for v in ess_of_real],
-        "status": status,
-        "collapsed": collapsed_modes(model, perfect).nonzero().flatten().tolist(),
+        "by_class": status,
+        "collapsed": _places(collapsed_modes(model, perfect)),
     }
-    worst = float(known.min()) if len(known) else None
-    return Score(f"gel_diversity[kernel-et,{tag}]", worst, "", "higher", details)
+    if not len(known):
+        return None, {
+            **details,
+            "status": f"no class has weights: {', '.join(sorted(set(status)))}",
+        }
+    return float(known.min()), details
 
 
 def _spread(

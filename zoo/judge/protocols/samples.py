@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from zoo.functional.modes import class_balance
 from zoo.functional.neighbours import memorisation_gap
 from zoo.judge.banks import Bank, as_sampled, collect, control_split
 from zoo.judge.protocols.modes import StacksDigits
+from zoo.judge.protocols.registry import protocol
 from zoo.judge.protocols.reweighting import diversity, empirical_likelihood, witnesses_of
-from zoo.judge.score import Score, Task, short
+from zoo.judge.score import Score, Task, measure
 from zoo.metrics.features import (
     FrechetDistance,
     InceptionStyleScore,
@@ -20,9 +22,11 @@ from zoo.metrics.features import (
     NeighbourScores,
 )
 
-__all__ = ["ALONE", "copies", "fits_samples", "knows_classes", "quality", "score_samples"]
+__all__ = ["ALONE", "copies", "fits_samples", "frechet", "knows_classes", "quality",
+           "score_samples"]  # fmt: skip
 
 ALONE: dict[str, Any] = {"sync_on_compute": False}  # banks hold what all processes have seen
+NEIGHBOURS = ("precision", "recall", "density", "coverage")
 TRAINING = 60_000  # training images among which copies are looked for
 
 
@@ -41,6 +45,12 @@ def knows_classes(task: Task) -> bool:
     return task.features is not None and classes > 1 and task.features.classes == classes
 
 
+@protocol(
+    "samples", fits_samples,
+    ["fid", "kid", "precision", "recall", "density", "coverage", "inception_style",
+     "worst_class_factor", "class_variation", "gel_divergence", "gel_dropped", "gel_imbalance",
+     "gel_diversity", "memorisation_z"],
+)  # fmt: skip
 def score_samples(task: Task) -> list[Score]:
     """Scores quality, coverage, classes and memorisation of ``task.count`` samples.
 
@@ -49,8 +59,8 @@ def score_samples(task: Task) -> list[Score]:
     task, look = as_sampled(task), task.features
     assert look is not None
     fake, real = collect(task, "samples"), collect(task, task.split)
-    bits = ",bits" if task.data.binarize != "none" else ""
-    tag = f"{look.name},{short(task.count)},{task.split}{bits}"
+    tag = {**look.protocol, "count": task.count, "split": task.split,
+           "bits": task.data.binarize != "none"}  # fmt: skip
     scores = quality(real, fake, tag)
     if knows_classes(task):
         scores += _classes(task, real, fake, tag)
@@ -59,11 +69,11 @@ def score_samples(task: Task) -> list[Score]:
         likelihood = empirical_likelihood(task, real, fake, witnesses, tag)
         scores += likelihood
         if likelihood[-1].value is not None:  # samples unlike all real images belong to no class
-            scores.append(diversity(task, real, fake, control, witnesses, tag))
-    return [*scores, copies(task, fake)]
+            scores += diversity(task, real, fake, control, witnesses, tag)
+    return [*scores, *copies(task, fake)]
 
 
-def copies(task: Task, fake: Bank) -> Score:
+def copies(task: Task, fake: Bank) -> list[Score]:
     """Says whether generated images lie nearer to training images than unseen real ones do."""
     assert task.features is not None
     train, count = collect(task, "train", TRAINING), len(fake.features)
@@ -71,46 +81,71 @@ def copies(task: Task, fake: Bank) -> Score:
     # may be of other writers, and lie farther from training images than what a model learned.
     part = control_split(task)
     control = collect(task, part).first(count)
-    gap = memorisation_gap(fake.features, control.features, train.features)
-    bits = ",bits" if task.data.binarize != "none" else ""
-    seen = f"{short(len(train.features))}-train/{part}{bits}"
-    details = {"p_value": float(gap.p_value), "closer": float(gap.closer)}
-    name = f"memorisation_z[{task.features.name},{short(count)},{seen}]"
-    return Score(name, float(gap.z), "", "", details)
+
+    def gap() -> list[tuple[float, dict[str, float]]]:
+        found = memorisation_gap(fake.features, control.features, train.features)
+        told = {"p_value": float(found.p_value), "closer": float(found.closer)}
+        return [(float(found.z), told)]
+
+    return measure(
+        ["memorisation_z"], gap, **task.features.protocol, count=count,
+        train=len(train.features), control=part, bits=task.data.binarize != "none",
+    )  # fmt: skip
 
 
-def quality(real: Bank, fake: Bank, tag: str) -> list[Score]:
-    """Compares two sets of images by distances and neighbours of their features."""
-    frechet, near = FrechetDistance(real.features.shape[1], **ALONE), NeighbourScores(**ALONE)
-    subset = min(1000, len(real.features) // 2)
-    kernel = KernelDistance(subsets=50, subset_size=max(2, subset), **ALONE)
-    style = InceptionStyleScore(splits=1, **ALONE)
+def quality(real: Bank, fake: Bank, tag: Mapping[str, Any]) -> list[Score]:
+    """Compares two sets of images by distances and neighbours of their features.
+
+    Args:
+        real: Real images.
+        fake: Generated images.
+        tag: What the protocols of these scores have in common.
+    """
+
+    def kernel() -> list[tuple[float, dict[str, float]]]:
+        subset = min(1000, len(real.features) // 2)
+        found = _seen(KernelDistance(subsets=50, subset_size=max(2, subset), **ALONE), real, fake)
+        return [(float(found.mean), {"standard_error": float(found.standard_error)})]
+
+    def near() -> list[float]:
+        found = _seen(NeighbourScores(**ALONE), real, fake)
+        return [float(getattr(found, name)) for name in NEIGHBOURS]
+
+    def style() -> list[float]:
+        metric = InceptionStyleScore(splits=1, **ALONE)
+        metric.update(fake.probabilities.double())
+        return [float(metric.compute().mean)]
+
+    return [
+        *frechet(real, fake, tag),
+        *measure(["kid"], kernel, **tag),
+        *measure(NEIGHBOURS, near, **tag),
+        *measure(["inception_style"], style, **tag),
+    ]
+
+
+def frechet(real: Bank, fake: Bank, tag: Mapping[str, Any]) -> list[Score]:
+    """Computes the Frechet distance of two sets of images, in a list; see `quality`."""
+
+    def compute() -> list[float]:
+        return [float(_seen(FrechetDistance(real.features.shape[1], **ALONE), real, fake))]
+
+    return measure(["fid"], compute, **tag)
+
+
+def _seen(metric: Any, real: Bank, fake: Bank) -> Any:
+    """Shows a metric both sets, and returns what it computes."""
     for bank, is_real in ((real, True), (fake, False)):
-        for metric in (frechet, kernel, near):
-            metric.update(bank.features, real=is_real)
-    style.update(fake.probabilities.double())
-    kid, four = kernel.compute(), near.compute()
-    return [
-        Score(f"fid[{tag}]", float(frechet.compute()), "", "lower"),
-        Score(
-            f"kid[{tag}]", float(kid.mean), "", "lower",
-            {"standard_error": float(kid.standard_error)},
-        ),
-        Score(f"precision[{tag}]", float(four.precision), "share", "higher"),
-        Score(f"recall[{tag}]", float(four.recall), "share", "higher"),
-        Score(f"density[{tag}]", float(four.density), "", "higher"),
-        Score(f"coverage[{tag}]", float(four.coverage), "share", "higher"),
-        Score(f"inception_style[{tag}]", float(style.compute().mean), "", "higher"),
-    ]  # fmt: skip
+        metric.update(bank.features, real=is_real)
+    return metric.compute()
 
 
-def _classes(task: Task, real: Bank, fake: Bank, tag: str) -> list[Score]:
-    classes = task.data.spec.classes
-    counts, reference = (torch.bincount(b.labels, minlength=classes) for b in (fake, real))
-    found = class_balance(counts, reference.double() / reference.sum())
-    shares = [round(v, 5) for v in (counts / counts.sum()).tolist()]
-    return [
-        Score(f"worst_class_factor[{tag}]", float(found.worst), "", "lower",
-              {"class_share": shares}),
-        Score(f"class_variation[{tag}]", float(found.total_variation), "share", "lower"),
-    ]  # fmt: skip
+def _classes(task: Task, real: Bank, fake: Bank, tag: Mapping[str, Any]) -> list[Score]:
+    def compute() -> list[tuple[float, dict[str, Any]]]:
+        classes = task.data.spec.classes
+        counts, reference = (torch.bincount(b.labels, minlength=classes) for b in (fake, real))
+        found = class_balance(counts, reference.double() / reference.sum())
+        shares = [round(v, 5) for v in (counts / counts.sum()).tolist()]
+        return [(float(found.worst), {"class_share": shares}), (float(found.total_variation), {})]
+
+    return measure(["worst_class_factor", "class_variation"], compute, **tag)

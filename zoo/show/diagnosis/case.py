@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from zoo.contract.capabilities import Samples, capabilities
-from zoo.core.figures import split_name
 from zoo.data.images import unit_range
 from zoo.data.module import spread
 from zoo.functional.gel.one_sample import gel_one_sample, gel_two_sample, kernel_moments
@@ -118,8 +117,9 @@ class Case:
         if len(self.train.features) < count:
             return {}
         instead = self.train.first(count)
-        scores = [score.finite() for score in quality(self.real, instead, "")]
-        return {split_name(s.name)[0]: s.value for s in scores if s.value is not None}
+        tag = {"features": "any", "count": count, "split": "train"}  # nobody reads it
+        scores = [score.finite() for score in quality(self.real, instead, tag)]
+        return {s.head: s.value for s in scores if s.value is not None}
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
