@@ -116,3 +116,36 @@ def test_a_papers_figure_is_a_score_of_the_card(shown):
 def test_every_score_on_the_shelf_has_a_meaning(shown):
     names = {score["name"] for exhibit in shown for score in exhibit.scores}
     assert names and all(meaning(name) for name in names)
+
+
+def requirements(text):
+    """Each package of a project file or a constraint file with what follows its name."""
+    return dict(re.findall(r'^\s*"?([\w-]+)(?:\[\w+\])?((?:[<>=!]=|<|>)[^"#\n]*)', text, re.M))
+
+
+def test_the_oldest_releases_are_those_that_the_project_admits():
+    """`bash tests/constraints/run.sh oldest` tries the claims of pyproject.toml, and no others."""
+    pinned = requirements((ROOT / "tests" / "constraints" / "oldest.txt").read_text())
+    wanted = requirements(
+        PROJECT.partition("dependencies = [")[2].partition("[project.scripts]")[0]
+    )
+    linting = {"ruff", "pyright", "pre-commit"}
+    assert {"torch", "jsonargparse", "wandb", "prdc", "torch-fidelity"} <= wanted.keys()
+    for package, versions in wanted.items():
+        bounds = re.findall(r">=([\d.]+)", versions)
+        if package not in linting:
+            pin = pinned[package].strip().removeprefix("==")
+            assert bounds and f"{pin}.".startswith(f"{bounds[0]}."), f"{package} {versions} {pin}"
+
+
+def test_the_newest_releases_are_pinned_for_the_same_packages():
+    oldest, newest = (
+        requirements((ROOT / "tests" / "constraints" / f"{which}.txt").read_text())
+        for which in ("oldest", "newest")
+    )
+    assert oldest.keys() - newest.keys() <= {"pyparsing"} and newest.keys() <= oldest.keys()
+    for package, pin in newest.items():
+        low, high = (
+            [int(part) for part in re.findall(r"\d+", each)] for each in (oldest[package], pin)
+        )
+        assert low <= high, package
