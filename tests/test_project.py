@@ -9,10 +9,10 @@ import yaml
 
 import zoo
 from zoo.__main__ import VERBS
-from zoo.compare import markdown as comparison_markdown
-from zoo.compare import read_reports
 from zoo.faults import markdown as faults_markdown
 from zoo.judge.catalogue import meaning
+from zoo.show.comparison import markdown as comparison_markdown
+from zoo.show.comparison import read_reports
 from zoo.show.gallery import contents, exhibits, markdown, with_table, written_contents
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
 from zoo.core.arguments import Parser
-from zoo.core.errors import UserError, exit_on_user_error
-from zoo.core.files import write_text
-from zoo.judge.options import add_judging_options
-from zoo.judge.run import fitting
-from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
-from zoo.show.diagnosis import advise, open_case, page, summary
+from zoo.core.command import command
+from zoo.core.errors import UserError
+from zoo.judge.options import add_judging_options, check_judging_options
+from zoo.shelf.find import check_model
 
 __all__ = ["main"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+def _parser() -> Parser:
     parser = Parser(
         "zoo.diagnose",
         "Writes one HTML file on what a model got wrong, with pictures; it needs no network.",
@@ -34,28 +27,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("report.html"), help="default: report.html"
     )
+    return parser
 
-    def run() -> None:
-        options = parser.read(arguments)
-        if options.out.suffix.lower() not in (".html", ".htm"):
-            raise UserError(f"--out must end in .html, got {options.out}.")
-        subject = find_subject(options.model)
-        data = data_for(subject, options.data, options.root, options.path)
-        features = features_for(data, options.features)
-        # With a memory, so that the images behind the scores are those that were scored.
-        task = replace(
-            task_for(subject, data, features, options.protocol, device=options.device), memory={}
-        )
-        scored = judge(subject, task, options.protocol)["scores"] if fitting(task) else []
-        case = open_case(subject, task, options.protocol, scored)
-        write_text(options.out, page(case))
-        evidence = case.evidence
-        console = Console()
-        console.print(escape(summary(evidence, advise(evidence))), highlight=False)
-        console.print(escape(str(options.out)), highlight=False, soft_wrap=True)
 
-    return exit_on_user_error("zoo.diagnose", run)
+def run(arguments: Sequence[str]) -> None:
+    """Judges the model and writes the report.
+
+    Raises:
+        UserError: if anything in the request is wrong.
+    """
+    options = _parser().read(arguments)
+    if options.out.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--out must end in .html, got {options.out}.")
+    check_model(options.model)
+    check_judging_options(options)
+    # Only from here on is torch needed: help and refusals need not wait for it.
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.markup import escape
+
+    from zoo.core.files import write_text
+    from zoo.judge.run import fitting
+    from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
+    from zoo.show.diagnosis import advise, open_case, page, summary
+
+    subject = find_subject(options.model)
+    data = data_for(subject, options.data, options.root, options.path)
+    features = features_for(data, options.features)
+    # With a memory, so that the images behind the scores are those that were scored.
+    task = replace(
+        task_for(subject, data, features, options.protocol, device=options.device), memory={}
+    )
+    scored = judge(subject, task, options.protocol)["scores"] if fitting(task) else []
+    case = open_case(subject, task, options.protocol, scored)
+    write_text(options.out, page(case))
+    evidence = case.evidence
+    console = Console()
+    console.print(escape(summary(evidence, advise(evidence))), highlight=False)
+    console.print(escape(str(options.out)), highlight=False, soft_wrap=True)
+
+
+main = command("zoo.diagnose", run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

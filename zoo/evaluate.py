@@ -10,42 +10,55 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from zoo.core.arguments import Parser
-from zoo.core.errors import exit_on_user_error
+from zoo.core.command import command
 from zoo.core.files import write_json
-from zoo.judge.options import add_judging_options, joined_processes, score_table
-from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
+from zoo.judge.options import add_judging_options, check_judging_options
+from zoo.shelf.find import check_model
 
 __all__ = ["main"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+def _parser() -> Parser:
     parser = Parser("zoo.evaluate", __doc__)
     parser.add_argument(
         "model", metavar="NAME_OR_RUN", help="a published model, an address, or a run's folder"
     )
     add_judging_options(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report here")
+    return parser
 
-    def run() -> None:
-        options = parser.read(arguments)
-        subject = find_subject(options.model)
-        data = data_for(subject, options.data, options.root, options.path)
-        features = features_for(data, options.features)
-        with joined_processes() as first:
-            task = task_for(subject, data, features, options.protocol, device=options.device)
-            report = judge(subject, task, options.protocol)
-        if not first:
-            return
-        if options.json is not None:
-            write_json(options.json, report)
-        Console().print(score_table(f"{subject.name} on {type(data).__name__}", report["scores"]))
 
-    return exit_on_user_error("zoo.evaluate", run)
+def run(arguments: Sequence[str]) -> None:
+    """Scores the model and prints the scores.
+
+    Raises:
+        UserError: if anything in the request is wrong.
+    """
+    options = _parser().read(arguments)
+    check_model(options.model)
+    check_judging_options(options)
+    # Only from here on is torch needed: help and refusals need not wait for it.
+    from rich.console import Console
+
+    from zoo.judge.options import joined_processes, score_table
+    from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
+
+    subject = find_subject(options.model)
+    data = data_for(subject, options.data, options.root, options.path)
+    features = features_for(data, options.features)
+    with joined_processes() as first:
+        task = task_for(subject, data, features, options.protocol, device=options.device)
+        report = judge(subject, task, options.protocol)
+    if not first:
+        return
+    if options.json is not None:
+        write_json(options.json, report)
+    Console().print(score_table(f"{subject.name} on {type(data).__name__}", report["scores"]))
+
+
+main = command("zoo.evaluate", run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -7,28 +7,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from zoo.core.arguments import Parser
-from zoo.core.errors import UserError, check_choice, exit_on_user_error
+from zoo.core.command import command
+from zoo.core.errors import UserError, check_choice
 from zoo.core.figures import digits, split_name
 from zoo.core.files import write_json
-from zoo.core.progress import bar
-from zoo.core.tables import PlainTable, styled
-from zoo.data import DATASETS
-from zoo.judge.protocols.faults import DRAWS, SEEN, columns, score_faults
-from zoo.judge.score import Task
-from zoo.judge.subject import PRESETS, features_for
-from zoo.recipe.building import build
-from zoo.shelf.run_folder import environment
+from zoo.data.registry import DATASETS
+from zoo.judge.presets import PRESETS
+
+if TYPE_CHECKING:
+    from zoo.core.tables import PlainTable
 
 __all__ = ["main", "markdown"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+def _parser() -> Parser:
     parser = Parser("zoo.faults", __doc__)
     parser.add_argument("--data", default="MNIST", help="data set with labels (default MNIST)")
     parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
@@ -44,23 +39,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="only print the table of such a file, as Markdown",
     )
+    return parser
 
-    def run() -> None:
-        options = parser.read(arguments)
-        if options.table is not None:
-            print(markdown(read_findings(options.table)))
-            return
-        report = judge_faults(options)
-        if options.json is not None:
-            write_json(options.json, report)
-        Console().print(_table(report))
 
-    return exit_on_user_error("zoo.faults", run)
+def run(arguments: Sequence[str]) -> None:
+    """Plants the faults and prints what each score sees.
+
+    Raises:
+        UserError: if anything in the request is wrong.
+    """
+    options = _parser().read(arguments)
+    if options.table is not None:
+        print(markdown(read_findings(options.table)))
+        return
+    check_choice("data set", options.data, DATASETS)
+    report = judge_faults(options)
+    if options.json is not None:
+        write_json(options.json, report)
+    from rich.console import Console
+
+    Console().print(_table(report))
 
 
 def judge_faults(options: Any) -> dict[str, Any]:
     """Scores all faults and returns a report of plain values."""
-    check_choice("data set", options.data, DATASETS)
+    from zoo.core.progress import bar
+    from zoo.judge.protocols.faults import DRAWS, score_faults
+    from zoo.judge.score import Task
+    from zoo.judge.subject import features_for
+    from zoo.recipe.building import build
+    from zoo.shelf.run_folder import environment
+
     own = {} if options.root is None else {"root": options.root}
     data = build("data", {"class_path": options.data, "init_args": own})
     features = features_for(data, options.features)
@@ -96,6 +105,8 @@ def read_findings(path: Path) -> dict[str, Any]:
 
 def _rows(report: dict[str, Any]) -> list[list[str]]:
     """Lays the findings out; what a score has seen stands in asterisks."""
+    from zoo.judge.protocols.faults import columns
+
     faults = [fault for fault, _ in columns()]
     rows = []
     for finding in report["findings"]:
@@ -118,6 +129,8 @@ def _cell(value: float | None) -> str:
 
 
 def _head() -> list[str]:
+    from zoo.judge.protocols.faults import columns
+
     return ["score", "no fault", *(title for _, title in columns())]
 
 
@@ -129,6 +142,9 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _table(report: dict[str, Any]) -> PlainTable:
+    from zoo.core.tables import PlainTable, styled
+    from zoo.judge.protocols.faults import DRAWS, SEEN
+
     table = PlainTable(
         f"{report['images']:,} unseen images of {report['data']['name']} instead of samples",
         *_head(),
@@ -142,5 +158,8 @@ def _table(report: dict[str, Any]) -> PlainTable:
     return table
 
 
+main = command("zoo.faults", run)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

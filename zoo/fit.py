@@ -8,17 +8,17 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-
-from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.command import command
+from zoo.core.errors import UserError
 from zoo.core.processes import is_first, watch_parent
 from zoo.recipe.checking import check_arguments
 from zoo.recipe.help import USAGE, describe_command, describe_recipe
 from zoo.recipe.reading import find_recipe, read_recipe
-from zoo.training.callbacks import Stopped
-from zoo.training.run import Fit
-from zoo.training.trainer import processes
+
+if TYPE_CHECKING:
+    from zoo.training.run import Fit
 
 __all__ = ["main", "run"]
 
@@ -75,6 +75,11 @@ def run(arguments: Sequence[str]) -> Fit:
     if "--help" in overrides:
         print(describe_recipe(recipe))
         raise SystemExit(0)
+    # Only from here on is torch needed: help and refusals need not wait for it.
+    from zoo.training.callbacks import Stopped
+    from zoo.training.run import Fit
+    from zoo.training.trainer import processes
+
     fit = Fit(path, recipe, overrides)
     if processes(fit.config_init["trainer"]) > 1:
         _check_launch(arguments)
@@ -91,27 +96,33 @@ def run(arguments: Sequence[str]) -> Fit:
     return fit
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
+def _met() -> bool:
+    """Says whether several processes have met."""
+    import torch
 
-    def command() -> int:
-        try:
-            run(given)
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()  # its threads must not outlive Python
-        except Stopped as stop:
-            return 128 + stop.signum
-        except Exception as error:
-            if not is_first():  # if the first process fails, too, it speaks, and ends this one
-                time.sleep(FIRST_WORD)
-                if isinstance(error, UserError) and not torch.distributed.is_initialized():
-                    return 2  # before the processes met, all of them had the same to say
-            raise
-        return 0
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
-    return exit_on_user_error("zoo.fit", command)
+
+def _command(arguments: Sequence[str]) -> int:
+    try:
+        run(arguments)
+    except Exception as error:
+        if (signum := getattr(error, "signum", None)) is not None:  # that of a `Stopped`
+            return 128 + signum
+        if not is_first():  # if the first process fails, too, it speaks, and ends this one
+            time.sleep(FIRST_WORD)
+            if isinstance(error, UserError) and not _met():
+                return 2  # before the processes met, all of them had the same to say
+        raise
+    if _met():
+        import torch
+
+        torch.distributed.destroy_process_group()  # its threads must not outlive Python
+    return 0
+
+
+main = command("zoo.fit", _command)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.core.arguments import Parser
-from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.command import command
+from zoo.core.errors import UserError
 from zoo.core.files import write_text
 from zoo.core.progress import bar
 from zoo.shelf.find import shelf_folder
-from zoo.show.gallery import Exhibit, build_site, exhibits, markdown, save_wall, with_table
+
+if TYPE_CHECKING:
+    from zoo.show.gallery import Exhibit
 
 __all__ = ["WALL", "main"]
 
@@ -40,6 +44,8 @@ def _update(readme: Path, shelf: Path, shown: Sequence[Exhibit]) -> None:
     Raises:
         UserError: if the document cannot be read or has no place for the table.
     """
+    from zoo.show.gallery import markdown, save_wall, with_table
+
     try:
         document = readme.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -52,8 +58,7 @@ def _update(readme: Path, shelf: Path, shown: Sequence[Exhibit]) -> None:
     print(readme)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+def _parser() -> Parser:
     parser = Parser(
         "zoo.gallery",
         "Builds a static site of all published models; it needs no network to be looked at.",
@@ -67,22 +72,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="instead: bring the table of models in this file, and the shelf's wall of pictures, "
         "up to date; with --out, do both",
     )
+    return parser
 
-    def run() -> None:
-        options = parser.read(arguments)
-        shelf = _folder()
-        shown = exhibits()
-        if not shown:
-            raise UserError(f"there is no model on the shelf {shelf}.")
-        if options.readme is not None:
-            _update(options.readme, shelf, shown)
-        if options.out is not None or options.readme is None:
-            out = options.out or Path("gallery")
-            build_site(shown, out, bar)
-            print(out / "index.html")
 
-    return exit_on_user_error("zoo.gallery", run)
+def run(arguments: Sequence[str]) -> None:
+    """Builds the site, or brings a document up to date.
+
+    Raises:
+        UserError: if anything in the request is wrong.
+    """
+    options = _parser().read(arguments)
+    shelf = _folder()
+    # Only from here on is torch needed: help and refusals need not wait for it.
+    from zoo.show.gallery import build_site, exhibits
+
+    shown = exhibits()
+    if not shown:
+        raise UserError(f"there is no model on the shelf {shelf}.")
+    if options.readme is not None:
+        _update(options.readme, shelf, shown)
+    if options.out is not None or options.readme is None:
+        out = options.out or Path("gallery")
+        build_site(shown, out, bar)
+        print(out / "index.html")
+
+
+main = command("zoo.gallery", run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.contract.capabilities import capabilities, conditions
 from zoo.core.arguments import SEEDS, Parser
-from zoo.core.errors import UserError, check_choice, check_interval, exit_on_user_error
+from zoo.core.command import command
+from zoo.core.errors import UserError, check_choice, check_interval
+from zoo.core.outline import outline_of
+from zoo.models.registry import MODELS
+from zoo.recipe.checking import class_name
+from zoo.recipe.reading import read_recipe
+from zoo.shelf.find import check_model, read_card
 from zoo.show.views import MOST, UNASKED, VIEWS, Option, View
 
 __all__ = ["main"]
@@ -61,13 +66,20 @@ def _options() -> list[Option]:
     return list({o.name: o for view in VIEWS.values() for o in view.options}.values())
 
 
-def _add_conditions(parser: Parser, model: Any) -> None:
-    """Adds an option for every condition that the model's sample method declares."""
-    hints = inspect.signature(model.sample).parameters
-    for name in conditions(model):
-        annotation = str(hints[name].annotation)
-        kind = next((kind for kind in (int, float) if kind.__name__ in annotation), str)
-        parser.add_argument(f"--{name}", type=kind, help="condition of this model")
+def _add_conditions(parser: Parser, keywords: Mapping[str, str]) -> None:
+    """Adds an option for every condition that a model's sample method declares, by its type."""
+    for name, annotation in keywords.items():
+        if name != "seed":
+            kind = next((kind for kind in (int, float) if kind.__name__ in annotation), str)
+            parser.add_argument(f"--{name}", type=kind, help="condition of this model")
+
+
+def _family(name_or_run: str) -> str:
+    """Returns the name of a model's family, from its card or its run's recipe."""
+    path = Path(name_or_run) / "recipe.yaml"
+    if path.is_file():
+        return class_name("model", read_recipe(path)["model"])
+    return read_card(name_or_run)[0]["model"]
 
 
 def _asked(options: argparse.Namespace) -> View:
@@ -163,28 +175,25 @@ def run(arguments: Sequence[str]) -> None:
             raise UserError("which model? Name one; python -m zoo.list shows them.")
         parser.print_help()
         return
+    check_model(known.model)
     if not known.help:
         _check(known)
-    # Only from here on is torch needed: help and refusals need not wait for it.
-    from zoo.shelf.run_weights import load_any
-    from zoo.show.pictures import save_png
-
-    model = load_any(known.model)
-    if VIEWS[UNASKED].can(model):
-        _add_conditions(parser, model)
+    methods = outline_of(MODELS, _family(known.model)).methods
+    _add_conditions(parser, methods.get("sample", {}))
     if known.help:
         parser.print_help()
         return
     options = parser.read(arguments)
-    save_png(_draw(model, options), options.out)
+    # Only from here on is torch needed: help and refusals need not wait for it.
+    from zoo.shelf.run_weights import load_any
+    from zoo.show.pictures import save_png
+
+    save_png(_draw(load_any(options.model), options), options.out)
     print(options.out)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return exit_on_user_error("zoo.sample", lambda: run(given))
+main = command("zoo.sample", run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -9,27 +9,25 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.markup import escape
+from typing import TYPE_CHECKING, Any
 
 from zoo import fit
-from zoo.compare import best_of, compare, save_samples
-from zoo.contract.capabilities import capabilities
 from zoo.core.arguments import Parser
-from zoo.core.errors import UserError, check_interval, did_you_mean, exit_on_user_error
+from zoo.core.command import command
+from zoo.core.errors import UserError, check_interval, did_you_mean
 from zoo.core.figures import shown, split_name
 from zoo.core.files import write_json
+from zoo.core.outline import outline_of
 from zoo.core.tables import PlainTable
 from zoo.core.text import say
 from zoo.judge.catalogue import find
-from zoo.judge.subject import Subject, data_for, find_subject
-from zoo.models import MODELS
+from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.reading import read_recipe, recipe_folder
 from zoo.shelf.run_folder import RunFolder
-from zoo.training.callbacks import Stopped
+
+if TYPE_CHECKING:
+    from zoo.judge.subject import Subject
 
 __all__ = ["begun_run", "main", "overview", "stated_seconds", "stations"]
 
@@ -46,7 +44,7 @@ def stations() -> dict[str, Path]:
     found = {}
     for path in sorted(recipe_folder().glob("*_digits.yaml")):
         model = class_name("model", read_recipe(path)["model"])
-        if "sample" in capabilities(MODELS[model]):
+        if "sample" in outline_of(MODELS, model).methods:
             found[path.stem] = path
     return found
 
@@ -118,6 +116,12 @@ def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> di
 
 def report(subjects: Mapping[str, Subject], root: Path) -> None:
     """Scores all models, prints a line for each, and writes a picture and a JSON of all scores."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from zoo.judge.subject import data_for
+    from zoo.show.comparison import compare, save_samples
+
     groups: dict[bool, dict[str, Subject]] = {}  # grey images and bits are different data
     for name, subject in subjects.items():
         bits = data_for(subject, None, None).binarize != "none"
@@ -138,6 +142,8 @@ def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[PlainTable]:
 
     Only scores of the same protocol stand in one table.
     """
+    from zoo.show.comparison import best_of
+
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     for model, report in reports.items():
         fid = find(report["scores"], "fid")
@@ -213,6 +219,8 @@ def run(arguments: Sequence[str] | None) -> int:
     failures = train_all(recipes, root, options.epochs)
     runs = {name: begun_run(root, name) for name in recipes}
     ended = {name: str(found.path) for name, (found, done) in runs.items() if found and done}
+    from zoo.judge.subject import find_subject
+
     subjects = {name: find_subject(folder) for name, folder in ended.items()}
     if subjects:
         report(subjects, root)
@@ -220,18 +228,19 @@ def run(arguments: Sequence[str] | None) -> int:
     return 1 if failures else 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+def _command(arguments: Sequence[str]) -> int:
+    _parser().read(arguments)  # before torch, for which help and refusals need not wait
+    from zoo.training.callbacks import Stopped
 
-    def command() -> int:
-        try:
-            return run(arguments)
-        except Stopped as stop:
-            say("zoo.tour: the same command goes on from here.")
-            return 128 + stop.signum
+    try:
+        return run(arguments)
+    except Stopped as stop:
+        say("zoo.tour: the same command goes on from here.")
+        return 128 + stop.signum
 
-    return exit_on_user_error("zoo.tour", command)
+
+main = command("zoo.tour", _command)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

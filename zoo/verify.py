@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from zoo.core.arguments import Parser
-from zoo.core.errors import UserError, exit_on_user_error
+from zoo.core.command import command
+from zoo.core.errors import UserError
 from zoo.core.figures import shown
-from zoo.core.tables import PlainTable
 from zoo.judge.options import add_device_option
-from zoo.judge.subject import PRESETS, data_for, features_for, find_subject, judge, task_for
-from zoo.shelf.find import available, read_card
+from zoo.judge.presets import PRESETS
+from zoo.shelf.find import available, check_model, read_card
+
+if TYPE_CHECKING:
+    from zoo.core.tables import PlainTable
 
 __all__ = ["compare_scores", "main", "verify"]
 
@@ -60,6 +61,10 @@ def verify(
     claim = card.get("evaluations", {}).get(preset)
     if claim is None:
         raise UserError(f"the card of {name} has no evaluation with protocol {preset!r}.")
+    # Only from here on is torch needed: help and refusals need not wait for it.
+    from zoo.core.tables import PlainTable
+    from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
+
     subject = find_subject(name)
     data = data_for(subject, None, root)
     features = features_for(data) if claim["features"] else None
@@ -87,30 +92,41 @@ def _shown(value: float | None) -> str:
     return shown({"value": value})
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; exit code 0 if all agree, 1 on drift, 2 on a wrong request."""
+def _parser() -> Parser:
     parser = Parser("zoo.verify", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="published models")
     parser.add_argument("--all", action="store_true", help="every model on the shelf")
     parser.add_argument("--protocol", default="quick", choices=sorted(PRESETS))
     parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
     add_device_option(parser)
+    return parser
 
-    def run() -> int:
-        options = parser.read(arguments)
-        names = available() if options.all else options.names
-        if not names:
-            raise UserError("which model? Name some, or say --all; python -m zoo.list shows them.")
-        console, good = Console(), True
-        for name in names:
-            table, agrees = verify(name, options.protocol, options.root, options.device)
-            console.print(table)
-            good = good and agrees
-        console.print("all figures hold" if good else "figures have drifted")
-        return 0 if good else 1
 
-    return exit_on_user_error("zoo.verify", run)
+def run(arguments: Sequence[str]) -> int:
+    """Verifies the models; returns 0 if all figures agree, 1 on drift.
+
+    Raises:
+        UserError: if anything in the request is wrong.
+    """
+    options = _parser().read(arguments)
+    names = available() if options.all else options.names
+    if not names:
+        raise UserError("which model? Name some, or say --all; python -m zoo.list shows them.")
+    for name in names:
+        check_model(name)
+    from rich.console import Console
+
+    console, good = Console(), True
+    for name in names:
+        table, agrees = verify(name, options.protocol, options.root, options.device)
+        console.print(table)
+        good = good and agrees
+    console.print("all figures hold" if good else "figures have drifted")
+    return 0 if good else 1
+
+
+main = command("zoo.verify", run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

@@ -6,11 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.compare import best_of, comparison_table, labelled_rows, main, short_names
+from zoo.compare import main
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import MODELS
 from zoo.shelf.writing import write_entry
+from zoo.show.comparison import best_of, comparison_table, labelled_rows, short_names
 
 
 @pytest.fixture

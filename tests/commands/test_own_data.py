@@ -12,7 +12,7 @@ from PIL import Image
 from zoo.evaluate import main as evaluate
 from zoo.fit import main as fit
 from zoo.judge.subject import read_report
-from zoo.publish import _portable, _training
+from zoo.show.publishing import _portable, _training
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

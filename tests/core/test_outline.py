@@ -21,7 +21,7 @@ def test_source_and_class_say_the_same(registry, name):
     assert list(source.arguments) == list(inspect.signature(registry[name]).parameters)
     assert source.texts == imported.texts and source.texts
     assert source.about == imported.about
-    assert source.methods.items() <= imported.methods.items()
+    assert all(imported.methods[name] == keywords for name, keywords in source.methods.items())
     for fact, value in source.facts.items():
         if isinstance(value, Made):
             there = getattr(registry[name], fact)

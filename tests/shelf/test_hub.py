@@ -20,7 +20,6 @@ from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import MODELS
 from zoo.publish import main as publish
-from zoo.publish import send
 from zoo.shelf import hub as zoo_hub
 from zoo.shelf.card import LARGEST_CARD, digest
 from zoo.shelf.find import read_card
@@ -28,6 +27,7 @@ from zoo.shelf.hub import Hub, push
 from zoo.shelf.page import model_card
 from zoo.shelf.weights import load
 from zoo.shelf.writing import write_entry
+from zoo.show.publishing import send
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 

@@ -8,6 +8,7 @@ the number format of the model's weights, float32 unless a user changed it.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # so that whoever asks what there is to ask for need not wait for torch
@@ -31,6 +32,7 @@ __all__ = [
     "Samples",
     "Traverses",
     "capabilities",
+    "capabilities_of",
     "conditions",
 ]
 
@@ -215,6 +217,12 @@ CAPABILITIES: dict[str, type] = {
     "illustrate": Illustrates,
     "attributes": InfersAttributes,
 }
+
+
+def capabilities_of(methods: Iterable[str]) -> tuple[str, ...]:
+    """Names what a model with these methods can do, in the order of the contract."""
+    there = set(methods)
+    return tuple(name for name in CAPABILITIES if name in there)
 
 
 def capabilities(model: Any) -> tuple[str, ...]:

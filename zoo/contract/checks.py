@@ -284,7 +284,7 @@ CHECKS: dict[str, Check] = {
     "z": _codes,
     "mask": _mask,
     "captions": _captions,
-    "label": _counted("[0, inf)", optional=True),
+    "label": _counted("(-inf, inf)", optional=True),  # the model says which there are
     "n": _counted("[0, inf)"),
     "rows": _counted("[1, inf)"),
     "steps": _counted("[1, inf)"),

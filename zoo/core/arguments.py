@@ -43,6 +43,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, about: str | None = None, **kwargs: Any) -> None:
         super().__init__(prog, description=about, allow_abbrev=False, **kwargs)
+        self.add_argument(  # read by `zoo.core.plugins` before; here for the help
+            "--plugin",
+            metavar="FILE",
+            default=argparse.SUPPRESS,
+            help="also import this file or module of your own, which registers families, data "
+            "sets, scores or priors (see CONTRIBUTING.md)",
+        )
 
     def read(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parses; an unknown option is answered with the nearest one.

@@ -32,7 +32,7 @@ class Outline:
         arguments: The constructor's arguments with their defaults, `REQUIRED` where there is none.
         texts: What its docstring, or an ancestor's, says of each argument.
         facts: Plain values that it, or an ancestor, sets for the class as a whole.
-        methods: Public methods by name, each with the names of its keyword-only arguments.
+        methods: Public methods by name, each with its keyword-only arguments and their types.
         about: Docstring of its module.
     """
 
@@ -41,7 +41,7 @@ class Outline:
     arguments: dict[str, Any]
     texts: dict[str, str]
     facts: dict[str, Any]
-    methods: dict[str, tuple[str, ...]]
+    methods: dict[str, dict[str, str]]
     about: str
 
 
@@ -91,7 +91,7 @@ def documented(doc: str) -> dict[str, str]:
 
 def _of_class(cls: type) -> Outline:
     facts: dict[str, Any] = {}
-    methods: dict[str, tuple[str, ...]] = {}
+    methods: dict[str, dict[str, str]] = {}
     texts: dict[str, str] = {}
     for ancestor in cls.__mro__:
         if ancestor.__module__.partition(".")[0] in ("torch", "lightning", "builtins", "typing"):
@@ -103,7 +103,9 @@ def _of_class(cls: type) -> Outline:
                 continue
             if inspect.isfunction(value):
                 parameters = inspect.signature(value).parameters.values()
-                keyword = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+                keyword = {
+                    p.name: str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY
+                }
                 methods.setdefault(name, keyword)
             elif isinstance(value, (str, int, float, bool, tuple, type(None))):
                 facts.setdefault(name, value)
@@ -153,7 +155,7 @@ def _lineage(module: str, name: str) -> list[tuple[str, ast.ClassDef]]:
 def _of_source(module: str, name: str) -> Outline:
     lineage = _lineage(module, name)
     facts: dict[str, Any] = {}
-    methods: dict[str, tuple[str, ...]] = {}
+    methods: dict[str, dict[str, str]] = {}
     texts: dict[str, str] = {}
     init = None
     for home, cls in lineage:
@@ -163,7 +165,8 @@ def _of_source(module: str, name: str) -> Outline:
         for node in cls.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 if not any(ast.unparse(d) == "property" for d in node.decorator_list):
-                    methods.setdefault(node.name, tuple(a.arg for a in node.args.kwonlyargs))
+                    keyword = {a.arg: _written(a.annotation) for a in node.args.kwonlyargs}
+                    methods.setdefault(node.name, keyword)
             elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
                 if isinstance(target, ast.Name) and not target.id.startswith("_"):
@@ -225,6 +228,10 @@ def _value(node: ast.expr, module: str) -> Any:
             plain = {k: v for k, v in named.items() if not isinstance(v, _Source)}
             return Made(node.func.id, positional, plain)
     return _Source(ast.unparse(node))
+
+
+def _written(annotation: ast.expr | None) -> str:
+    return "" if annotation is None else ast.unparse(annotation)
 
 
 def _method(cls: ast.ClassDef, name: str) -> ast.FunctionDef | None:

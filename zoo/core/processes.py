@@ -18,19 +18,21 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
-
 __all__ = ["Children", "announce_children", "is_first", "lost_others", "parent_run", "watch_parent"]
 
 PARENT = "ZOO_PARENT"  # process that started this one
 RUN = "ZOO_RUN"  # folder of the run that it started this one for
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # who started us sets one
 PERIOD = 0.5  # seconds between looks at other processes
 LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store", re.IGNORECASE)
 
 
 def is_first() -> bool:
     """Says whether this process makes the run's folder, writes its files and speaks."""
+    if "lightning" not in sys.modules:  # it would find the same, but importing it takes seconds
+        return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0) == 0
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
     return rank_zero_only.rank == 0
 
 
@@ -70,6 +72,8 @@ def watch_parent() -> None:
 
 def lost_others(error: BaseException) -> bool:
     """Says whether an error means that another process of the run has gone."""
+    import torch
+
     network = getattr(torch.distributed, "DistError", ())
     return isinstance(error, network) or (
         isinstance(error, RuntimeError) and LOST.search(str(error)) is not None

@@ -8,13 +8,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
+from zoo.core.errors import check_choice
 from zoo.core.figures import shown
 from zoo.core.tables import PlainTable
-from zoo.judge.subject import PRESETS
+from zoo.data.registry import DATASETS
+from zoo.judge.presets import PRESETS
+from zoo.shelf.find import find
 
-__all__ = ["add_device_option", "add_judging_options", "joined_processes", "score_table"]
+__all__ = [
+    "add_device_option",
+    "add_judging_options",
+    "check_judging_options",
+    "joined_processes",
+    "score_table",
+]
 
 
 def add_judging_options(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +43,18 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
     add_device_option(parser)
 
 
+def check_judging_options(options: argparse.Namespace) -> None:
+    """Refuses names of data sets and feature networks that there are not, before torch is loaded.
+
+    Raises:
+        UserError: naming the nearest.
+    """
+    if options.data is not None:
+        check_choice("data set", options.data, DATASETS)
+    if options.features is not None and not options.features.startswith("inception-"):
+        find(options.features)
+
+
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """Adds the option that says where the networks work."""
     parser.add_argument(
@@ -52,6 +71,8 @@ def joined_processes() -> Iterator[bool]:
     if int(os.environ.get("WORLD_SIZE", 1)) < 2:
         yield True
         return
+    import torch
+
     cuda = torch.cuda.is_available()
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     try:

@@ -21,6 +21,7 @@ from zoo.data.identity import check_classes, check_identity
 from zoo.data.module import Split
 from zoo.judge.inception import INCEPTION, inception
 from zoo.judge.notes import Notes
+from zoo.judge.presets import PRESETS
 from zoo.judge.protocols.modes import StacksDigits
 from zoo.judge.run import evaluate, fitting
 from zoo.judge.score import Features, Progress, Task, no_progress
@@ -34,23 +35,7 @@ from zoo.shelf.run_weights import load_run
 from zoo.shelf.web import cache_folder
 from zoo.shelf.weights import load, load_entry
 
-__all__ = ["PRESETS", "Subject", "features_for", "find_subject", "judge", "task_for"]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How much a judgement looks at.
-
-    Args:
-        limit: Images and samples.
-        importance_samples: Samples of importance-weighted bounds.
-    """
-
-    limit: int
-    importance_samples: int
-
-
-PRESETS = {"quick": Preset(2_000, 100), "full": Preset(10_000, 5_000)}
+__all__ = ["Subject", "features_for", "find_subject", "judge", "task_for"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from zoo.core.files import PACKAGE
 from zoo.recipe.checking import check_recipe
 from zoo.recipe.yaml12 import NotYAML, read_yaml
 
-__all__ = ["find_recipe", "read_recipe", "recipe_folder"]
+__all__ = ["Recipes", "find_recipe", "read_recipe", "recipe_folder"]
 
 
 def recipe_folder() -> Path:
@@ -55,3 +55,26 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise UserError(f"recipe {path} must be a mapping with the keys model, data and trainer.")
     check_recipe(recipe, f"recipe {path}")
     return recipe
+
+
+class Recipes:
+    """Recipes by path, each read once.
+
+    Example:
+        >>> Recipes()[recipe_folder() / "vae_digits.yaml"]["data"]["class_path"]
+        'Digits'
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[Path, dict[str, Any] | UserError] = {}
+
+    def __getitem__(self, path: Path) -> dict[str, Any]:
+        if path not in self._read:
+            try:
+                self._read[path] = read_recipe(path)
+            except UserError as error:
+                self._read[path] = error
+        found = self._read[path]
+        if isinstance(found, UserError):
+            raise found
+        return found

@@ -22,6 +22,7 @@ from zoo.shelf.web import Web, cache_folder, check_url, download
 
 __all__ = [
     "available",
+    "check_model",
     "find",
     "is_address",
     "read_card",
@@ -175,6 +176,20 @@ def find(name: str, shelf: Path | None = None) -> Place:
     if name not in cards:
         raise UserError(f"the card of {name} is not in {root / 'index.json'}; refused.")
     return Folder(name, root / name, cards[name])
+
+
+def check_model(name_or_run: str) -> None:
+    """Refuses what is neither the folder of a run, nor a model's name or address, at once.
+
+    Raises:
+        UserError: saying what is wrong.
+    """
+    path = Path(name_or_run)
+    if (path / "recipe.yaml").is_file():
+        return
+    if path.is_dir() and not NAME.fullmatch(name_or_run):
+        raise UserError(f"{path} is no run: it has no recipe.yaml.")
+    find(name_or_run)
 
 
 def _unknown(name: str, root: Path | str, names: Iterable[str]) -> str:

@@ -1,9 +1,14 @@
 """What the shelf shows of itself: the table of models, the wall of pictures, the pages."""
 
-from zoo.show.gallery.exhibit import Exhibit, exhibit, exhibits
-from zoo.show.gallery.site import build_site
-from zoo.show.gallery.table import markdown, with_table
-from zoo.show.gallery.wall import contents, save_wall, written_contents
+from typing import TYPE_CHECKING
+
+from zoo.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from zoo.show.gallery.exhibit import Exhibit, exhibit, exhibits
+    from zoo.show.gallery.site import build_site
+    from zoo.show.gallery.table import markdown, with_table
+    from zoo.show.gallery.wall import contents, save_wall, written_contents
 
 __all__ = [
     "Exhibit",
@@ -16,3 +21,13 @@ __all__ = [
     "with_table",
     "written_contents",
 ]
+
+_FILES = {
+    "exhibit": ("Exhibit", "exhibits"),
+    "site": ("build_site",),
+    "table": ("markdown", "with_table"),
+    "wall": ("contents", "save_wall", "written_contents"),
+}
+_HOMES = {name: f"{__name__}.{file}" for file, names in _FILES.items() for name in names}
+
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -7,13 +7,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from zoo.contract.capabilities import capabilities
 from zoo.core.errors import UserError
+from zoo.core.outline import outline_of
 from zoo.judge.catalogue import headline, row_of
-from zoo.models import MODELS
+from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.paper import Paper, read_paper
-from zoo.recipe.reading import read_recipe, recipe_folder
+from zoo.recipe.reading import Recipes, recipe_folder
 from zoo.shelf.card import NAME
 from zoo.shelf.find import available, read_card
 
@@ -49,7 +49,7 @@ class Exhibit:
     @property
     def generative(self) -> bool:
         """Whether the model makes images; a feature network does not."""
-        return "sample" in capabilities(MODELS[self.family])
+        return "sample" in outline_of(MODELS, self.family).methods
 
     @property
     def of_points(self) -> bool:
@@ -163,35 +163,38 @@ def exhibits(shelf: Path | None = None) -> list[Exhibit]:
     Raises:
         UserError: if a card is damaged, or not of this zoo.
     """
-    found = [exhibit(name, shelf) for name in available(shelf)]
+    recipes = Recipes()
+    found = [exhibit(name, shelf, recipes) for name in available(shelf)]
     order = list(MODELS)
     return sorted(found, key=lambda e: (not e.generative, order.index(e.family), e.name))
 
 
-def exhibit(name: str, shelf: Path | None = None) -> Exhibit:
+def exhibit(name: str, shelf: Path | None = None, recipes: Recipes | None = None) -> Exhibit:
     """Reads what is shown of one model of the shelf; see `exhibits`."""
     card, folder = read_card(name, shelf=shelf)
     if card["model"] not in MODELS:
         raise UserError(f"the card of {name} names a model {card['model']!r} that the zoo lacks.")
-    path = _recipe_of(card)
-    section = read_recipe(path).get("paper") if path else None
+    path, recipe = _recipe_of(card, recipes)
+    section = recipe.get("paper")
     paper = read_paper(section, f"recipe {path}") if section else None
     return Exhibit(name, card, folder, path, paper)
 
 
-def _recipe_of(card: dict[str, Any]) -> Path | None:
+def _recipe_of(
+    card: dict[str, Any], recipes: Recipes | None
+) -> tuple[Path, dict[str, Any]] | tuple[None, dict[str, Any]]:
     """Finds the recipe, unless one of that name describes another model or other data."""
     name, used = card.get("recipe_name"), card.get("recipe") or {}
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        return None
+        return None, {}
     path = recipe_folder() / f"{name}.yaml"
     if not path.is_file():
-        return None
-    recipe = read_recipe(path)
+        return None, {}
+    recipe = (recipes or Recipes())[path]
     try:
         same = class_name("model", recipe["model"]) == card["model"] and (
             class_name("data", recipe["data"]) == class_name("data", used.get("data"))
         )
     except UserError:
-        return None
-    return path if same else None
+        return None, {}
+    return (path, recipe) if same else (None, {})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.models import MODELS
+from zoo.core.outline import outline_of
+from zoo.models.registry import MODELS
 
 __all__ = ["About", "about", "header", "without_header"]
 
@@ -40,7 +39,7 @@ def about(family: str) -> About:
         >>> about("VAE").summary
         'a latent variable model trained by a bound on its likelihood.'
     """
-    text = inspect.cleandoc(sys.modules[MODELS[family].__module__].__doc__ or "")
+    text = outline_of(MODELS, family).about
     parts = [part.strip("\n") for part in text.split("\n\n")]
     summary = " ".join(parts[0].split()).partition(": ")[2]
     references = next((p for p in parts if re.match(r"References?:", p)), "")
