@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from zoo.functional.disentanglement import mig_score, sap_score, squared_correlations
 from zoo.metrics.disentanglement import (
     beta_vae,
     dci,
@@ -12,7 +11,6 @@ from zoo.metrics.disentanglement import (
     sample_codes,
     sap,
 )
-from zoo.metrics.factors import Disentanglement
 
 
 class Pixels:
@@ -178,29 +176,10 @@ def test_sample_codes_covers_all_values_and_drops_constants():
     torch.testing.assert_close(codes[:, 1], factors[:, 0].double() / 5 * 4, atol=1e-6, rtol=0)
 
 
-def test_halves_add_up():
-    """Catches scores of batches that are averaged: bins must span all codes."""
-    codes, factors = sample_codes(rotated, Pixels(), seeded(), 900)
-    order = codes[:, 0].argsort()
-    codes, factors = codes[order], factors[order]
-    first, second, whole = Disentanglement(), Disentanglement(), Disentanglement()
-    first.update(codes[:300], factors[:300])
-    second.update(codes[300:600], factors[300:600])
-    second.update(codes[600:], factors[600:])
-    whole.update(codes, factors)
-    first.merge_state(second)
-    assert first.compute() == whole.compute() != second.compute()
-    assert {getattr(r, "__name__", r) for r in whole._reductions.values()} == {"dim_zero_cat"}
-    assert whole.compute()["mig"].item() == pytest.approx(mig_score(codes, factors).item())
-    expected = sap_score(squared_correlations(codes, factors)).item()
-    assert whole.compute()["sap"].item() == pytest.approx(expected)
-
-
 class Still(Pixels):
     factor_sizes = (1, 1)
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method:UserWarning")
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -210,12 +189,6 @@ class Still(Pixels):
         (lambda: factor_vae(perfect, Pixels(), seeded(), group_size=1), "got 1 and 10000"),
         (lambda: beta_vae(perfect, Pixels(), seeded(), group_size=0), "at least 1, got 0"),
         (lambda: dci(perfect, Pixels(), seeded(), trees="oak"), "got 'oak'"),  # pyright: ignore[reportArgumentType]
-        (lambda: Disentanglement(1), "at least 2, got 1"),
-        (lambda: Disentanglement().compute(), r"no codes yet \(0\)"),
-        (
-            lambda: Disentanglement().update(torch.zeros(3, 2), torch.zeros(2, 2).long()),
-            r"\(3, 2\) and \(2, 2\)",
-        ),
     ],
 )
 def test_refusals(call, message):

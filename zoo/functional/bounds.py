@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-__all__ = ["importance_bound", "resample"]
+__all__ = ["importance_bound", "joined_bound", "resample"]
 
 
 def importance_bound(log_weights: Tensor, dim: int = 0) -> Tensor:
@@ -32,6 +33,30 @@ def importance_bound(log_weights: Tensor, dim: int = 0) -> Tensor:
         tensor(0.6931)
     """
     return log_weights.logsumexp(dim) - math.log(log_weights.shape[dim])
+
+
+def joined_bound(bounds: Iterable[tuple[Tensor, int]]) -> Tensor:
+    r"""Joins bounds from few importance samples each to the one from all of them.
+
+    .. math:: L_k = \log \frac1k \sum_j n_j \exp(L_{n_j}), \quad k = \sum_j n_j
+
+    Args:
+        bounds: Each of the bounds in nats, shape (B,), with its number of samples.
+
+    Returns:
+        Nats, shape (B,), in float64 on the CPU.
+
+    Reference: as `importance_bound`, whose value for all weights at once this is.
+
+    Example:
+        >>> joined_bound([(torch.tensor([2.0]).log(), 3), (torch.tensor([6.0]).log(), 1)]).exp()
+        tensor([3.0000], dtype=torch.float64)
+    """
+    total, samples = torch.tensor(-math.inf, dtype=torch.float64), 0
+    for bound, count in bounds:
+        total = torch.logaddexp(total, bound.detach().double().cpu() + math.log(count))
+        samples += count
+    return total - math.log(samples)
 
 
 def resample(weights: Tensor, count: int, start: Tensor) -> Tensor:

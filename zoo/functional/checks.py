@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 from torch import Tensor
 
-__all__ = ["check_matrix", "check_pair"]
+__all__ = ["check_matrix", "check_one_of", "check_pair"]
+
+
+def check_one_of(what: str, value: str, choices: Sequence[str]) -> None:
+    """Raises ValueError unless a name is among the choices; it then names the nearest."""
+    if value not in choices:
+        near = get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"unknown {what} {value!r}; did you mean {near!r}? Choices: {', '.join(choices)}."
+        )
 
 
 def check_matrix(**sets: Tensor) -> None:

@@ -4,8 +4,6 @@ The functions draw factors with an explicit generator, render and encode them, a
 arithmetic to :mod:`zoo.functional.disentanglement`. Defaults are the protocol of Locatello et
 al. 2019, arXiv:1811.12359: 10 000 examples or votes to fit, 5000 to score, 64 images a vote.
 Factors with a single value are rendered but not scored.
-
-:class:`zoo.metrics.factors.Disentanglement` needs no renderer: it scores codes with labels.
 """
 
 from collections.abc import Callable

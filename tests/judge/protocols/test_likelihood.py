@@ -10,7 +10,7 @@ import torchvision
 from zoo.data import DATASETS
 from zoo.judge.protocols.likelihood import (
     bits_per_dim,
-    importance_bound,
+    bound_in_chunks,
     score_elbo,
     score_log_prob,
 )
@@ -119,7 +119,7 @@ class LinearGaussian:
         return torch.distributions.MultivariateNormal(zeros, covariance.double()).log_prob(x)
 
 
-def test_the_importance_bound_converges_to_the_exact_value():
+def test_the_bound_in_chunks_converges_to_the_exact_value():
     torch.manual_seed(0)
     model, x = LinearGaussian(), torch.rand(40, 1, 2, 2)
     one = torch.stack([model.elbo(x) for _ in range(400)])
@@ -127,7 +127,7 @@ def test_the_importance_bound_converges_to_the_exact_value():
     error = one.std(0) / 20
     assert (one.mean(0) < exact + 4 * error).all()  # a bound from below, in expectation
     assert (exact - one.mean(0)).mean() > 0.02  # and not a tight one
-    few, many = (importance_bound(model.elbo, x, count) for count in (10, 4000))
+    few, many = (bound_in_chunks(model.elbo, x, count) for count in (10, 4000))
     assert (many - exact).abs().max() < 0.05
     assert (exact - few).mean() > (exact - many).mean().abs()
 
@@ -145,7 +145,7 @@ def test_chunks_join_exactly():
         position += samples
         return part.logsumexp(0) - math.log(samples)
 
-    bound = importance_bound(elbo, torch.zeros(7, 1, 1, 1), 130)
+    bound = bound_in_chunks(elbo, torch.zeros(7, 1, 1, 1), 130)
     assert position == 130
     torch.testing.assert_close(bound, weights.logsumexp(0) - math.log(130))
 

@@ -11,15 +11,15 @@ says, and rational quadratic is left out; label conditioning is the zoo's own fo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor
 
+from zoo.functional.checks import check_one_of
+from zoo.functional.gel.solver import ROWS_AT_ONCE
+
 __all__ = [
     "KERNELS",
-    "check_choice",
     "check_finite",
     "check_labels",
     "check_matrix",
@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 KERNELS = ("linear", "exponential", "polynomial", "laplacian", "rbf")
-
-_CHUNK = 4096  # rows handled at once, so that float64 copies of the features stay small
 
 
 def kernel_moments(
@@ -60,7 +58,7 @@ def kernel_moments(
         >>> kernel_moments(torch.ones(1, 2), torch.eye(2), kernel="linear")
         tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """
-    check_choice("kernel", kernel, KERNELS)
+    check_one_of("kernel", kernel, KERNELS)
     check_matrix("x", x)
     check_matrix("witnesses", witnesses)
     if x.shape[1] != witnesses.shape[1]:
@@ -71,9 +69,9 @@ def kernel_moments(
         raise ValueError(f"sigma must be positive and finite, got {sigma}.")
     anchors = witnesses.detach().to(torch.float64)
     out = torch.empty(len(x), len(anchors), dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), _CHUNK):
-        rows = x[start : start + _CHUNK].detach().to(torch.float64)
-        out[start : start + _CHUNK] = _kernel(rows, anchors, kernel, sigma)
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        rows = x[start : start + ROWS_AT_ONCE].detach().to(torch.float64)
+        out[start : start + ROWS_AT_ONCE] = _kernel(rows, anchors, kernel, sigma)
     if not out.isfinite().all():
         raise ValueError(
             f"the {kernel} kernel overflowed (largest |x| {x.abs().max().item():.3g}, "
@@ -102,8 +100,8 @@ def kernel_moment_mean(
     """
     check_matrix("x", x)
     total = torch.zeros(len(witnesses), dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), _CHUNK):
-        total += kernel_moments(x[start : start + _CHUNK], witnesses, kernel, sigma).sum(0)
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        total += kernel_moments(x[start : start + ROWS_AT_ONCE], witnesses, kernel, sigma).sum(0)
     return total / len(x)
 
 
@@ -188,15 +186,6 @@ def _kernel(x: Tensor, w: Tensor, kernel: str, sigma: float) -> Tensor:
     if kernel == "linear":
         return product
     return product.mul_(sigma).exp_() if kernel == "exponential" else product.add_(1).pow_(3)
-
-
-def check_choice(what: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a name that is not among the choices."""
-    if value not in choices:
-        near = get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"unknown {what} {value!r}; did you mean {near!r}? Choices: {', '.join(choices)}."
-        )
 
 
 def check_finite(name: str, value: Tensor) -> None:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.functional.checks import check_one_of
 from zoo.functional.gel.metrics import (
     IntraClassDiversity,
     dropped_modes,
@@ -38,7 +39,6 @@ from zoo.functional.gel.metrics import (
 )
 from zoo.functional.gel.moments import (
     KERNELS,
-    check_choice,
     check_finite,
     check_labels,
     check_matrix,
@@ -157,7 +157,7 @@ def gel_one_sample(
         >>> result.status, result.weights
         ('solved', tensor([0.7500, 0.2500], dtype=torch.float64))
     """
-    check_choice("objective", objective, OBJECTIVES)
+    check_one_of("objective", objective, OBJECTIVES)
     check_matrix("test_moments", test_moments)
     if target.shape != test_moments.shape[1:]:
         raise ValueError(
@@ -226,7 +226,7 @@ def gel_two_sample(
         >>> gel_two_sample(a, b, "euclidean").divergence
         2.0
     """
-    check_choice("objective", objective, OBJECTIVES)
+    check_one_of("objective", objective, OBJECTIVES)
     check_matrix("model_moments", model_moments)
     check_matrix("test_moments", test_moments)
     if model_moments.shape[1] != test_moments.shape[1]:
@@ -297,7 +297,7 @@ def gel_per_class(
     Reference: chain rule of the Kullback-Leibler divergence; for ET this equals
         `gel_one_sample` on `label_conditioned_moments`, and so do the other two.
     """
-    check_choice("objective", objective, OBJECTIVES)
+    check_one_of("objective", objective, OBJECTIVES)
     check_matrix("test_moments", test_moments)
     num_classes = len(target)
     check_labels("test_labels", test_labels, len(test_moments), num_classes)

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Space", "minimise_dual", "whiten"]
+__all__ = ["ROWS_AT_ONCE", "Space", "minimise_dual", "whiten"]
 
 _MARGIN = 1e-9  # a hyperplane must separate by this (whitened) to prove ET infeasible
 _DIGITS = 16  # and by so many times the rounding of the moments
 _REACH = 10.0  # a step is at most so much longer than the multipliers, which begin at 0
 _FAR = 1e6  # EL multipliers longer than this mean a target on the hull's boundary
 _ITERATIONS = 300
-_CHUNK = 4096  # rows handled at once wherever a temporary would otherwise be as tall as the data
+ROWS_AT_ONCE = 4096  # wherever a temporary would otherwise be as tall as the data
 
 
 class Space(NamedTuple):
@@ -155,7 +155,7 @@ def _hessian(
     parts = zip(rows.split(lengths), slope.split(lengths), curvature.split(lengths), strict=True)
     for side, weights, bends in parts:
         centre = weights @ side if objective == "et" else 0.0
-        for block, bend in zip(side.split(_CHUNK), bends.split(_CHUNK), strict=True):
+        for block, bend in zip(side.split(ROWS_AT_ONCE), bends.split(ROWS_AT_ONCE), strict=True):
             half = (block - centre) * bend.sqrt()[:, None]
             out.addmm_(half.T, half)
     return out

@@ -12,10 +12,11 @@ from torchmetrics import MeanMetric
 
 from zoo.contract.capabilities import HasEnsemble, HasLogProb, capabilities
 from zoo.data import Batch
+from zoo.functional.bounds import joined_bound
 from zoo.judge.protocols.registry import protocol
 from zoo.judge.score import Score, Task, scored, seed_batch
 
-__all__ = ["bits_per_dim", "fits_elbo", "fits_ensemble", "fits_log_prob", "importance_bound",
+__all__ = ["bits_per_dim", "bound_in_chunks", "fits_elbo", "fits_ensemble", "fits_log_prob",
            "score_elbo", "score_ensemble", "score_log_prob"]  # fmt: skip
 
 AT_ONCE = 50  # importance samples that pass a decoder, for each of a batch's images
@@ -52,31 +53,19 @@ def bits_per_dim(
     return (-nats / dimensions + shift) / math.log(2)
 
 
-def importance_bound(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: int) -> Tensor:
-    r"""Bounds log p(x) with K importance samples, a chunk at a time.
-
-    .. math:: \log \frac1K \sum_k w_k = \log \frac1K \sum_j n_j \exp(L_{n_j})
-
-    where L_n is the model's own bound with n samples: chunks join exactly.
+def bound_in_chunks(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: int) -> Tensor:
+    """Bounds log p(x) with many importance samples, a chunk at a time: chunks join exactly.
 
     Args:
         elbo: ``model.elbo``, taking images and a number of samples.
         x: Images, shape (B, C, H, W).
-        samples: K.
+        samples: Number of importance samples.
 
     Returns:
         Nats, shape (B,), float64.
-
-    Reference: Burda et al. 2016, arXiv:1509.00519, Eq. 8.
     """
-    total = torch.full((len(x),), -math.inf, dtype=torch.float64)
-    done = 0
-    while done < samples:
-        count = min(AT_ONCE, samples - done)
-        chunk = elbo(x, count).detach().double().cpu() + math.log(count)
-        total = torch.logaddexp(total, chunk)
-        done += count
-    return total - math.log(samples)
+    counts = [min(AT_ONCE, samples - done) for done in range(0, samples, AT_ONCE)]
+    return joined_bound((elbo(x, count), count) for count in counts)
 
 
 def _pixels(task: Task) -> str:
@@ -153,7 +142,7 @@ def _bounds(task: Task, number: int, batch: Batch, samples: int) -> list[float]:
     seed_batch(number)
     means = [task.model.elbo(batch.image, 1).double().mean().item()]
     if samples > 1:
-        means.append(importance_bound(task.model.elbo, batch.image, samples).mean().item())
+        means.append(bound_in_chunks(task.model.elbo, batch.image, samples).mean().item())
     return means
 
 
