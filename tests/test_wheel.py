@@ -23,6 +23,7 @@ from pathlib import Path
 
 import zoo
 from zoo.fit import main as fit
+from zoo.gallery import main as gallery
 from zoo.shelf.find import writable_shelf
 from zoo.recipe.reading import recipe_folder
 
@@ -39,6 +40,7 @@ for ask in (lambda: zoo.load(sys.argv[3]), writable_shelf):
 code = fit(["infogan_digits", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2",
             "--wandb=off", "--evaluate=false", "--trainer.accelerator=cpu", "--model.width=4"])
 print("fit", code, [path.name for path in Path("runs").iterdir()])
+print("gallery", gallery([]), "font:" in Path("gallery/models/infogan_digits.html").read_text())
 """
 
 
@@ -108,3 +110,4 @@ def test_the_installed_wheel_loads_samples_and_trains(wheel, tmp_path):
     assert f"{elsewhere[0]} is not part of this installation: set ZOO_SHELF" in ended.stdout
     assert "belongs to the installed package: set ZOO_SHELF" in ended.stdout
     assert "fit 0 ['infogan_digits']" in ended.stdout, ended.stdout + ended.stderr
+    assert "gallery 0 True" in ended.stdout, ended.stdout + ended.stderr

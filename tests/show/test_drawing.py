@@ -1,12 +1,14 @@
 """Sheets of a model: which there are, and that what they show of images belongs together."""
 
+import pytest
 import torch
 
 from zoo.contract.spec import ImageSpec
+from zoo.core.errors import UserError
 from zoo.data import DATASETS
 from zoo.show.drawing import unseen
 from zoo.show.pictures import tiles
-from zoo.show.views import sheets
+from zoo.show.views import VIEWS, sheets
 
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
 
@@ -112,3 +114,31 @@ def test_images_and_their_sketches_stand_below_their_caption():
 
 def test_a_model_that_knows_no_caption_yet_shows_none():
     assert sheets(Illustrator([[0, 0]])) == {}
+
+
+class Wide(Inverts):
+    """Makes large images, but not today."""
+
+    spec = ImageSpec(channels=3, height=256, width=256)
+
+    def sample(self, n, *, seed=None):
+        raise AssertionError("drawn in vain")
+
+    def interpolate(self, *, rows, steps, seed):
+        raise AssertionError("drawn in vain")
+
+    def complete(self, x, mask, *, seed=None):
+        raise AssertionError("drawn in vain")
+
+
+@pytest.mark.parametrize(
+    ("view", "arguments"),
+    [
+        ("samples", {"n": 1025}),
+        ("walks", {"n": 205, "steps": 5}),
+        ("completions", {"n": 1023, "images": torch.zeros(1, 3, 256, 256)}),
+    ],
+)
+def test_more_images_than_a_picture_holds_are_refused_before_they_are_drawn(view, arguments):
+    with pytest.raises(UserError, match=r"1,025 images of 256x256 .* at most 1,024 .*: lower --n"):
+        VIEWS[view].picture(Wide(), seed=0, **arguments)

@@ -1,5 +1,8 @@
 """Grids show every image where it belongs, and PNGs hold what was drawn."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from PIL import Image
@@ -120,3 +123,24 @@ def test_each_row_stands_below_its_text():
 def test_rows_and_texts_must_be_as_many():
     with pytest.raises(ValueError, match="shorter"):
         lettered(torch.rand(2, 4, 1, 56, 56), ["a"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units elsewhere")
+def test_a_large_picture_needs_little_more_memory_than_itself(tmp_path):
+    """Copies of it would take the memory of a small machine: 10,000 images are 400 MB."""
+    code = (
+        "import resource, sys, torch\n"
+        "from pathlib import Path\n"
+        "from zoo.show.pictures import grid, save_png\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "save_png(grid(torch.rand(4, 1, 8, 8)), Path(sys.argv[1]))\n"
+        "before = peak()\n"
+        "sheet = grid(torch.rand(2500, 1, 8, 8))\n"
+        "save_png(sheet, Path(sys.argv[1]))\n"
+        "print((peak() - before) / (4 * sheet.numel()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.png")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert float(done.stdout) < 2

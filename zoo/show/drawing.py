@@ -20,7 +20,7 @@ from zoo.data.decode import Unreadable, decode
 from zoo.data.images import unit_range
 from zoo.data.module import Split, spread
 from zoo.judge.protocols.midpoints import draws_codes, through_origin
-from zoo.show.pictures import grid, lettered
+from zoo.show.pictures import check_room, grid, lettered
 
 __all__ = ["read_picture", "unseen"]
 
@@ -61,17 +61,24 @@ def read_picture(path: Path, spec: Any, channels: int) -> Tensor:
     return pixels[None].float() / 255
 
 
+def _check_room(model: Any, count: int) -> None:
+    """Refuses more images of a model than a picture has room for."""
+    check_room(count, model.spec.height, model.spec.width)
+
+
 # ---------------------------------------------------------------- from latents
 
 
 def samples(model: Any, *, seed: int, n: int | None = None, **conditions: Any) -> Tensor:
     """Draws samples; without a number, as many as show what a model makes."""
     count = (POINTS if model.spec.points else SAMPLES) if n is None else n
+    _check_room(model, count)
     return grid(model.sample(count, seed=seed, **conditions))
 
 
 def traverse(model: Any, *, code: str, seed: int, n: int = 8, steps: int = 10) -> Tensor:
     """Draws rows along which only one code changes."""
+    _check_room(model, n * steps)
     return grid(model.traverse(code, rows=n, steps=steps, seed=seed))
 
 
@@ -90,6 +97,7 @@ def traversals(model: Any, *, seed: int) -> Tensor:
 
 def walks(model: Any, *, seed: int, n: int = 8, steps: int = 10) -> Tensor:
     """Draws rows that walk from one sample to another."""
+    _check_room(model, n * steps)
     return grid(model.interpolate(rows=n, steps=steps, seed=seed))
 
 
@@ -102,6 +110,7 @@ def lacks_origin(model: Any) -> str:
 
 def origin(model: Any, *, seed: int, n: int = 8, steps: int = 11) -> Tensor:
     """Draws rows from a latent code through the origin to its opposite."""
+    _check_room(model, n * steps)
     return grid(through_origin(model, rows=n, steps=steps, seed=seed))
 
 
@@ -150,6 +159,7 @@ def completions(
         Rows of an image, its visible part, and completions; one image and all of that in a square.
     """
     images = images[:ROWS]
+    _check_room(model, len(images) * (n + 2))
     covered = _covered(mask, model.spec)
     many = images.repeat_interleave(n, dim=0)
     done = model.complete(many, covered, seed=seed, **conditions).cpu()

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
 
 from zoo.core.errors import UserError
 from zoo.core.files import replacing
 
-__all__ = ["SMALLEST_SIDE", "grid", "lettered", "save_png", "scatter", "tiles"]
+__all__ = [
+    "SMALLEST_SIDE",
+    "check_room",
+    "grid",
+    "lettered",
+    "open_picture",
+    "save_png",
+    "scatter",
+    "tiles",
+]
 
 SMALLEST_SIDE = 56  # smaller images are enlarged by whole factors, so that a person can see them
 LINE = 16  # pixels of a line of text
+LARGEST = 2**25  # pixels of a picture that is opened
+ROOM = 2**26  # pixels of a picture that is drawn, of 12 bytes each
+STRIP = 256  # rows of pixels that are rounded at once
 PLANE_SIDE = 512  # pixels of a picture of the unit square
 INK = torch.tensor([0.10, 0.25, 0.55])  # colour of points
 DOT = torch.tensor([[0.3, 0.7, 0.3], [0.7, 1.0, 0.7], [0.3, 0.7, 0.3]])  # darkness of one point
@@ -49,16 +62,43 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     if images.shape[1:] == (2, 1, 1):
         return scatter(images.flatten(1))
     columns = columns or int(np.ceil(np.sqrt(len(images))))
-    images = images.detach().float().cpu().clamp(0, 1)
-    images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-    zoom = _zoom(images.shape[-1])
-    images = images.repeat_interleave(zoom, dim=-2).repeat_interleave(zoom, dim=-1)
-    missing = -len(images) % columns
-    ground = torch.full((1, *images.shape[1:]), 0.5)
-    images = torch.cat([images, ground.expand(missing, -1, -1, -1)])
-    images = torch.nn.functional.pad(images, (0, gap, 0, gap), value=0.5)
-    sheet = rearrange(images, "(r s) c h w -> c (r h) (s w)", s=columns)
-    return torch.nn.functional.pad(sheet, (gap, 0, gap, 0), value=0.5)
+    channels, height, width = images.shape[1:]
+    zoom = _zoom(width)
+    high, wide = zoom * height, zoom * width
+    rows = -(-len(images) // columns)
+    size = gap + rows * (high + gap), gap + columns * (wide + gap)
+    sheet = torch.full((3 if channels == 1 else channels, *size), 0.5)
+    # Row by row, so that nothing of the sheet's size is needed besides the sheet.
+    for number, row in enumerate(images.split(columns)):
+        row = row.detach().float().cpu().clamp(0, 1)
+        row = row.repeat_interleave(zoom, dim=-2).repeat_interleave(zoom, dim=-1)
+        top = gap + number * (high + gap)
+        places = sheet[:, top : top + high, gap:].unflatten(2, (columns, wide + gap))
+        places[:, :, : len(row), :wide] = rearrange(row, "s c h w -> c h s w")
+    return sheet
+
+
+def check_room(count: int, height: int, width: int) -> None:
+    """Refuses more images than a picture has room for, before they are drawn.
+
+    Args:
+        count: How many.
+        height: Of each.
+        width: Of each.
+
+    Raises:
+        UserError: with the number that would fit.
+
+    Example:
+        >>> check_room(10_000, 28, 28)
+    """
+    zoom = _zoom(width)
+    most = ROOM // (zoom**2 * height * width)
+    if count > most:
+        raise UserError(
+            f"{count:,} images of {height}x{width} are too many for one picture, which holds at "
+            f"most {most:,} of them: lower --n."
+        )
 
 
 def lettered(rows: Tensor, texts: Sequence[str]) -> Tensor:
@@ -146,8 +186,32 @@ def scatter(points: Tensor, side: int = PLANE_SIDE) -> Tensor:
     return 1 - share * (1 - INK[:, None, None])
 
 
+def open_picture(path: Path) -> Image.Image:
+    """Opens a picture of somebody else's; its pixels are read when they are asked for.
+
+    Raises:
+        UserError: if the file is no picture, or one that would take gigabytes to show.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+    except (UnidentifiedImageError, OSError):
+        raise UserError(f"{path} is no readable picture.") from None
+    except Image.DecompressionBombError:
+        raise UserError(f"{path} has too many pixels to be shown: {LARGEST:,} at most.") from None
+    if picture.width * picture.height > LARGEST:
+        size = f"{picture.width:,}x{picture.height:,}"
+        picture.close()
+        raise UserError(f"{path} has {size} pixels, too many to be shown: {LARGEST:,} at most.")
+    return picture
+
+
 def save_png(image: Tensor, path: Path) -> None:
     """Writes one image in [0, 1], shape (3, H, W), as PNG, whole or not at all."""
-    pixels = (image * 255).round().to(torch.uint8)
+    _, height, width = image.shape
+    pixels = torch.empty(height, width, 3, dtype=torch.uint8)
+    for strip, rows in zip(image.split(STRIP, dim=1), pixels.split(STRIP), strict=True):
+        rows.copy_(rearrange((strip * 255).round(), "c h w -> h w c"))
     with replacing(path) as temporary:
-        Image.fromarray(rearrange(pixels, "c h w -> h w c").numpy()).save(temporary, format="PNG")
+        Image.fromarray(pixels.numpy()).save(temporary, format="PNG")

@@ -1,5 +1,8 @@
 """The wall shows every model that makes images, from its own sheet, and says which they were."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +57,19 @@ def test_a_damaged_sheet_is_a_sentence(shelf):
         plate(found(shelf, "codes"))
     save_png(torch.zeros(3, 50, 50), path)
     with pytest.raises(UserError, match="50x50 pixels is no sheet of images of 28x28"):
+        plate(found(shelf, "codes"))
+
+
+@pytest.mark.parametrize("side", [6000, 10_000, 15_000])
+def test_a_sheet_of_gigabytes_is_a_sentence(shelf, side):
+    """None of its pixels are read; beyond 9,459 and 13,377 a side Pillow warns and refuses."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk
+    empty = struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    path = shelf / "codes" / "samples.png"
+    path.write_bytes(png + struct.pack(">I", zlib.crc32(chunk)) + empty)
+    with pytest.raises(UserError, match=r"samples\.png has .*too many.*33,554,432 at most"):
         plate(found(shelf, "codes"))
 
 

@@ -8,8 +8,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from zoo.core.errors import UserError
 from zoo.core.files import replacing_folder
 from zoo.show.gallery.exhibit import Exhibit
@@ -17,6 +15,7 @@ from zoo.show.gallery.pages import GENERATOR, caption, page
 from zoo.show.gallery.prose import about
 from zoo.show.gallery.wall import PLATE, plate
 from zoo.show.markup import Figure, render
+from zoo.show.pictures import open_picture
 from zoo.show.views import VIEWS, view_of
 
 __all__ = ["build_site", "check_target"]
@@ -84,11 +83,8 @@ def _pictures(exhibit: Exhibit, folder: Path) -> dict[str, Figure]:
     paths = sorted(exhibit.folder.glob("*.png"), key=place)
     figures = {}
     for path in paths:
-        try:
-            with Image.open(path) as picture:
-                width, height = picture.size
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-            raise UserError(f"{path} is no readable picture.") from None
+        with open_picture(path) as picture:
+            width, height = picture.size
         shutil.copyfile(path, folder / path.name)
         source, words = f"../pictures/{exhibit.name}/{path.name}", caption(path.stem)
         figures[path.stem] = Figure(source, width, height, words, words)

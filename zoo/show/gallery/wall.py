@@ -20,7 +20,7 @@ from zoo.core.errors import UserError
 from zoo.core.files import replacing
 from zoo.shelf.weights import load
 from zoo.show.gallery.exhibit import Exhibit
-from zoo.show.pictures import grid, tiles
+from zoo.show.pictures import grid, open_picture, tiles
 
 __all__ = ["PLATE", "contents", "plate", "save_wall", "sheet", "written_contents"]
 
@@ -54,9 +54,9 @@ def sheet(exhibit: Exhibit) -> Image.Image:
         model = load(exhibit.name, shelf=exhibit.folder.parent)
         return _image(grid(model.sample(SAMPLES, seed=SEED)))
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return picture.convert("RGB")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+    except OSError:
         raise UserError(f"{path} is no readable picture.") from None
 
 
