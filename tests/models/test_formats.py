@@ -1,14 +1,16 @@
 """Models answer in their own number format, and the same whatever torch's defaults are."""
 
+import warnings
 from contextlib import contextmanager
 
+import lightning as L
 import pytest
 import torch
 
 import zoo
 from zoo.contract.capabilities import capabilities
 from zoo.core.errors import UserError
-from zoo.data import ImageSpec
+from zoo.data import DATASETS, ImageSpec
 from zoo.models import MODELS
 
 DIGITS = ImageSpec(1, 8, 8, 10)
@@ -30,7 +32,7 @@ def answers_of(model, x):
         "encode", "reconstruct", "classify", "features", "probabilities", "attributes",
         "log_prob", "ensemble_log_prob", "elbo",
     ):  # fmt: skip
-        if hasattr(model, name):
+        if callable(getattr(model, name, None)):
             torch.manual_seed(0)
             told[name] = getattr(model, name)(x)
     if "decode" in can:
@@ -125,3 +127,36 @@ def test_every_family_answers_in_its_own_format_or_says_why_not(name, dtype):
         for key, told in answers_of(model, x.to(given)).items():
             if told.is_floating_point():
                 assert told.dtype == dtype and told.isfinite().all(), key
+
+
+VARIANTS = [(name, {}) for name in MODELS]
+VARIANTS += [("VAE", arguments) for arguments in (
+    {"posterior": "iaf"}, {"posterior": "none"}, {"samples": 4, "resampled": 2},
+    {"likelihood": "logistic"}, {"feature_network": "features_digits"},
+)]  # fmt: skip
+VARIANTS += [
+    ("GAN", {"conditional": True}), ("MADE", {"augment": 1, "masks": 2}),
+    ("NADE", {"augment": 1, "orders": 2}), ("PixelCNN", {"outputs": "categorical"}),
+    ("PixelCNN", {"conditional": True}), ("RealNVP", {"prior": "mixture", "norm": "batch"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, arguments", VARIANTS, ids=str)
+def test_every_family_trains_in_float64(name, arguments, tmp_path):
+    torch.manual_seed(0)
+    model = MODELS[name](DIGITS, **arguments)
+    if "feature_network" in arguments:
+        model.use_feature_network(zoo.load(arguments["feature_network"]))
+    trainer = L.Trainer(
+        max_epochs=1, limit_train_batches=6, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+        precision="64-true", log_every_n_steps=1, use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(model, DATASETS["Digits"](batch_size=32))
+    losses = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("train/")}
+    assert losses and all(loss.dtype == torch.float64 for loss in losses.values())
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    answers_of(model, images(DIGITS))

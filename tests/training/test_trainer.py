@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -14,7 +15,15 @@ from zoo.optim.steps import NonFinite, record
 from zoo.shelf.run_folder import RunFolder
 from zoo.training.callbacks import Checkpoints, SeedEachBatch
 from zoo.training.loggers import MetricsFile
-from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
+from zoo.training.trainer import (
+    Options,
+    _refusal,
+    build_trainer,
+    callback,
+    choose,
+    processes,
+    train,
+)
 
 DEFAULTS = {name: p.default for name, p in inspect.signature(L.Trainer).parameters.items()}
 BATCHES = 19  # per epoch
@@ -233,7 +242,6 @@ def test_a_wish_is_respected():
     [
         (Manual, {"accumulate_grad_batches": 2}, "accumulate_grad_batches does not reach Manual"),
         (Manual, {"gradient_clip_val": 1.0, "precision": "16-mixed"}, "scaled gradients"),
-        (Manual, {"precision": "64-true"}, "64-true does not reach all of Manual"),
         (Denoiser, {"precision": "bf16-true"}, "bf16-true keeps the weights in half precision"),
         (Manual, {"precision": "16-true"}, "use bf16-mixed"),
     ],
@@ -251,6 +259,18 @@ def test_what_does_not_go_together_is_refused(model, more, words):
 def test_what_lightning_refuses_is_a_wrong_request(tmp_path, more):
     with pytest.raises(UserError):
         run(tmp_path, **more)
+
+
+@pytest.mark.parametrize(
+    "count, words",
+    [(3, "more images, or a lower --data.val_size"), (300, "raise --data.batch_size")],
+)
+def test_a_lone_image_is_told_with_what_helps(count, words):
+    """A larger batch is no help where all images are in it already."""
+    data = SimpleNamespace(batch_size=64, images=lambda split: range(count))
+    with pytest.raises(ValueError, match="more than 1 value") as error:
+        nn.BatchNorm1d(8)(torch.zeros(1, 8))
+    assert words in str(_refusal(error.value, data))
 
 
 def test_a_trial_leaves_no_checkpoint(tmp_path):

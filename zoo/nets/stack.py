@@ -288,4 +288,4 @@ class JointDiscriminator(nn.Module):
             The embedding, then logits of shape (B,) for each of ``texts``.
         """
         seen = self.trunk(x)
-        return self.embed(seen).float(), *(self.head(seen, text).float() for text in texts)
+        return self.embed(seen).to(x.dtype), *(self.head(seen, t).to(x.dtype) for t in texts)

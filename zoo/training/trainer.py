@@ -124,11 +124,6 @@ def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
             f"--trainer.precision {settings['precision']} keeps the weights in half precision, "
             "where small steps are lost; use bf16-mixed."
         )
-    if settings["precision"] == "64-true" and not model.automatic_optimization:
-        raise UserError(
-            f"--trainer.precision 64-true does not reach all of {type(model).__name__}, which "
-            "draws its own latents; use 32-true."
-        )
     if settings["gradient_clip_val"] and settings["precision"] == "16-mixed":
         raise UserError(
             "--trainer.gradient_clip_val cannot clip the scaled gradients of 16-mixed precision; "
@@ -269,7 +264,7 @@ def train(
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None  # Lightning makes an exit of it
         begun = trainer.global_step > 0
-        raise (None if begun else _refusal(error)) or error from error.__cause__
+        raise (None if begun else _refusal(error, data)) or error from error.__cause__
     together.children.wait(60)
 
 
@@ -295,7 +290,7 @@ def _bring_features(model: Any) -> None:
         model.use_feature_network(load(name))
 
 
-def _refusal(error: BaseException) -> UserError | None:
+def _refusal(error: BaseException, data: ImageData | None = None) -> UserError | None:
     """Returns what Lightning has against the user's settings, None for any other error."""
     refuses = isinstance(error, MisconfigurationException)
     if isinstance(error, (ValueError, TypeError)) and not isinstance(error, UserError):
@@ -303,8 +298,14 @@ def _refusal(error: BaseException) -> UserError | None:
         refuses = "lightning" in Path(raised_in).parts
     text = " ".join(str(error).split())
     if text.startswith(ONE_VALUE):
+        few = data is not None and len(data.images("train")) <= data.batch_size
+        remedy = (
+            "all training images make one batch: it takes more images, or a lower --data.val_size"
+            if few
+            else "raise --data.batch_size"
+        )
         return UserError(
             "this model normalises over the images of a batch, and needs more than one of them, or "
-            "of their packs: raise --data.batch_size."
+            f"of their packs: {remedy}."
         )
     return UserError(f"the trainer refuses its settings: {text[:300]}") if refuses else None

@@ -196,14 +196,14 @@ class GAN(L.LightningModule):
             y: Their classes, shape (B,); without effect unless the model is conditional.
 
         Returns:
-            Logits, shape (B / packing,), float32.
+            Logits, shape (B / packing,), in the number format of x.
         """
         features = self.discriminator(packed(centred(x, points=self.spec.points), self.packing))
-        logits = self.head(features)[:, 0].float()
+        logits = self.head(features)[:, 0].to(x.dtype)
         if self.num_labels:
             labels = F.one_hot(y, self.num_labels).to(features.dtype)
             given = self.projection(labels.view(len(features), -1))
-            logits = logits + (given * features).sum(dim=1).float()
+            logits = logits + (given * features).sum(dim=1).to(x.dtype)
         return logits
 
     def discriminator_terms(self, x: Tensor, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -224,7 +224,7 @@ class GAN(L.LightningModule):
         if not whole:
             raise UserError(
                 f"--model.packing {self.packing} is more than the {len(batch.image)} images of a "
-                "batch: raise --data.batch_size."
+                "batch: lower it, or raise --data.batch_size if there are more images."
             )
         x, y = batch.image[:whole], batch.label[:whole]
         z, _ = self._latents(whole, None)

@@ -282,11 +282,11 @@ class InfoGAN(L.LightningModule):
         real_features = self.trunk(random_affine(x, self.jitter))
         fake_features = self.trunk(random_affine(fake, self.jitter))
         loss = discriminator_loss(
-            self.discriminator_head(real_features).float(),
-            self.discriminator_head(fake_features).float(),
+            self.discriminator_head(real_features).to(x.dtype),
+            self.discriminator_head(fake_features).to(x.dtype),
         )
         information = self._information(fake_features.detach(), c, u)
-        logits, _ = self._split(self.code_head(real_features.detach()).float())
+        logits, _ = self._split(self.code_head(real_features.detach()).to(x.dtype))
         terms = {"discriminator_loss": loss, **information, "code_prior_nats": self._prior(logits)}
         if agree:
             terms["disagreement_nats"] = self._disagreement(x, logits)
@@ -312,11 +312,11 @@ class InfoGAN(L.LightningModule):
     def generator_terms(self, fake: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
         """Computes the losses of G for its images and the codes that made them."""
         features = self.trunk(random_affine(fake, self.jitter))
-        loss = generator_loss(self.discriminator_head(features).float())
+        loss = generator_loss(self.discriminator_head(features).to(fake.dtype))
         return {"generator_loss": loss, **self._information(features, c, u)}
 
     def _information(self, features: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
-        logits, mean = self._split(self.code_head(features).float())
+        logits, mean = self._split(self.code_head(features).to(u.dtype))
         terms = {"categorical_information_nats": categorical_information(logits, c)}
         if self.continuous:
             terms["continuous_information_nats"] = gaussian_information(mean, u)
@@ -345,7 +345,7 @@ class InfoGAN(L.LightningModule):
         x = batch.image
         z, c, u = self._latents(len(x), None)
         z, c, u = z.to(x), c.to(x.device), u.to(x)
-        fake = self.generator(self._join(z, c, u)).float().sigmoid()
+        fake = self.generator(self._join(z, c, u)).to(x.dtype).sigmoid()
 
         with fixed_statistics(self.trunk, self.code_head):
             agree = self.agreement_weight > 0 and done >= ANNEALED

@@ -154,8 +154,8 @@ class WGANGP(L.LightningModule):
     # ---------------------------------------------------------------- the two players
 
     def scores(self, x: Tensor) -> Tensor:
-        """Computes the critic's scores f(x) of images in [0, 1], shape (B,), float32."""
-        return self.critic(centred(x, points=self.spec.points))[:, 0].float()
+        """Computes the critic's scores f(x) of images in [0, 1], shape (B,)."""
+        return self.critic(centred(x, points=self.spec.points))[:, 0].to(x.dtype)
 
     def critic_terms(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Computes the estimate of the distance and the penalty for images x and generated ones.

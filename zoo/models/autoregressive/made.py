@@ -155,7 +155,7 @@ class MADE(OrderedBits):
         x, by = shifted(batch.image.round(), self.augment)
         context, x = shift_code(x, self.augment, by), x.flatten(1)
         logits = network(F.dropout(x, self.input_dropout), context)[..., 0]
-        loss = -bernoulli_log_prob(x, logits.float()).sum(1).mean()
+        loss = -bernoulli_log_prob(x, logits.to(x.dtype)).sum(1).mean()
         record(self, {"nll_nats": loss})
         return loss
 

@@ -175,7 +175,7 @@ class NADE(OrderedBits):
         x, by = shifted(batch.image.round(), self.augment)
         context, x = shift_code(x, self.augment, by), x.flatten(1)
         order = self._order(self.global_step % self.ensemble_size)
-        logits = self.network(x, order, context, self.activation).float()
+        logits = self.network(x, order, context, self.activation).to(x.dtype)
         loss = -bernoulli_log_prob(x, logits).sum(dim=1).mean()
         record(self, {"nll_nats": loss})
         return loss

@@ -278,7 +278,7 @@ class PixelCNN(L.LightningModule):
         update_ema(self.average, self.network)
         x = self._rounded(batch.image)
         label = F.one_hot(batch.label, self.classes).to(x) if self.classes else None
-        loss = -self._terms(x, self.network(2 * x - 1, label).float()).mean()
+        loss = -self._terms(x, self.network(2 * x - 1, label).to(x.dtype)).mean()
         record(self, {"nll_nats": loss})
         return loss
 

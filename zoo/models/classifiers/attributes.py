@@ -91,7 +91,9 @@ class AttributeClassifier(Features):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy in nats, summed over the attributes."""
         values = batch.label[:, None] if batch.attributes is None else batch.attributes
-        logits = self.head(self.encoder(random_affine(batch.image, self.jitter))).float()
+        logits = self.head(self.encoder(random_affine(batch.image, self.jitter))).to(
+            batch.image.dtype
+        )
         parts = logits.split(self.sizes, dim=1)
         loss = sum(
             (F.cross_entropy(part, values[:, index]) for index, part in enumerate(parts)),

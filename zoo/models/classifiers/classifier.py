@@ -89,7 +89,9 @@ class Classifier(Features):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the cross-entropy in nats of images seen through small affine maps."""
-        logits = self.head(self.encoder(random_affine(batch.image, self.jitter))).float()
+        logits = self.head(self.encoder(random_affine(batch.image, self.jitter))).to(
+            batch.image.dtype
+        )
         loss = F.cross_entropy(logits, batch.label)
         record(self, {"cross_entropy_nats": loss})
         return loss

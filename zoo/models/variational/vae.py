@@ -399,11 +399,13 @@ class VAE(LatentUnits):
         if not self.borrowed:
             raise UserError(f"{self.feature_network} was not brought: train with zoo.fit.")
         (network,) = self.borrowed
-        network.to(x.device)
+        network.to(x)
         with torch.no_grad():
             wanted = network.feature_maps(x)
         pairs = zip(network.feature_maps(mean), wanted, strict=True)
-        return sum((0.5 * F.mse_loss(a.float(), b.float()) for a, b in pairs), x.new_zeros(()))
+        return sum(
+            (0.5 * F.mse_loss(a.to(x.dtype), b.to(x.dtype)) for a, b in pairs), x.new_zeros(())
+        )
 
     @torch.no_grad()
     def _measure(self, code: Code) -> None:
