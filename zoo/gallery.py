@@ -12,6 +12,7 @@ from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.files import write_text
 from zoo.core.progress import bar
+from zoo.core.text import say
 from zoo.shelf.find import shelf_folder
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ def _parser() -> Parser:
     return parser
 
 
+def _left_out(name: str, error: UserError) -> None:
+    say(f"zoo.gallery: {name} is unusable and left out: {error}")
+
+
 def run(arguments: Sequence[str]) -> None:
     """Builds the site, or brings a document up to date.
 
@@ -86,9 +91,10 @@ def run(arguments: Sequence[str]) -> None:
     # Only from here on is torch needed: help and refusals need not wait for it.
     from zoo.show.gallery import build_site, exhibits
 
-    shown = exhibits()
+    # A site without one model is still a site; a README without it would forget it.
+    shown = exhibits(unusable=None if options.readme else _left_out)
     if not shown:
-        raise UserError(f"there is no model on the shelf {shelf}.")
+        raise UserError(f"there is no usable model on the shelf {shelf}.")
     if options.readme is not None:
         _update(options.readme, shelf, shown)
     if options.out is not None or options.readme is None:

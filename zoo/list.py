@@ -14,6 +14,7 @@ from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.outline import Made, outline_of
 from zoo.core.tables import PlainTable
+from zoo.core.text import say
 from zoo.data.registry import DATASETS
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
@@ -91,6 +92,10 @@ def _parser() -> Parser:
     return parser
 
 
+def _left_out(name: str, error: UserError) -> None:
+    say(f"zoo.list: {name} is unusable and left out: {error}")
+
+
 def run(arguments: Sequence[str]) -> None:
     """Prints the four tables.
 
@@ -98,7 +103,7 @@ def run(arguments: Sequence[str]) -> None:
         UserError: if anything in the request is wrong.
     """
     if _parser().read(arguments).markdown:
-        print(markdown(exhibits()))
+        print(markdown(exhibits(unusable=_left_out)))
         return
     console, recipes = Console(), Recipes()
     for table in (shelf_table(recipes), recipe_table(recipes), model_table(), data_table()):

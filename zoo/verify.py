@@ -58,7 +58,7 @@ def verify(
             evaluation.
     """
     card, _ = read_card(name)
-    claim = card.get("evaluations", {}).get(preset)
+    claim = (card.get("evaluations") or {}).get(preset)
     if claim is None:
         raise UserError(f"the card of {name} has no evaluation with protocol {preset!r}.")
     # Only from here on is torch needed: help and refusals need not wait for it.
@@ -112,15 +112,26 @@ def run(arguments: Sequence[str]) -> int:
     names = available() if options.all else options.names
     if not names:
         raise UserError("which model? Name some, or say --all; python -m zoo.list shows them.")
-    for name in names:
+    for name in options.names:
         check_model(name)
     from rich.console import Console
 
-    console, good = Console(), True
+    from zoo.core.tables import PlainTable
+
+    console, good, unusable = Console(), True, 0
     for name in names:
-        table, agrees = verify(name, options.protocol, options.root, options.device)
+        try:
+            table, agrees = verify(name, options.protocol, options.root, options.device)
+        except UserError as error:
+            if not options.all:  # who asked for a model by its name gets this one answer
+                raise
+            table, agrees, unusable = PlainTable(name, "unusable"), True, unusable + 1
+            table.add_row(error)
         console.print(table)
         good = good and agrees
+    if unusable:
+        console.print("all other figures hold" if good else "figures have drifted")
+        raise UserError(f"{unusable} of {len(names)} models cannot be verified, see above.")
     console.print("all figures hold" if good else "figures have drifted")
     return 0 if good else 1
 

@@ -163,3 +163,13 @@ def test_pairs_agree_up_to_the_rounding_of_another_processor():
         "same": True, "near": True, "far": False, "none": True, "lost": False, "gone": False,
         "new": False,
     }  # fmt: skip
+
+
+def test_what_cannot_be_verified_is_named_and_the_others_are_verified(shelf, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    (shelf / "features_digits" / "card.json").write_text("{}")
+    assert main(["--all"]) == 2
+    told = capsys.readouterr()
+    assert "the card of features_digits is damaged" in told.out
+    assert "the card of unjudged has no evaluation" in told.out
+    assert told.err == "zoo.verify: 3 of 3 models cannot be verified, see above.\n"

@@ -14,6 +14,7 @@ import time
 
 import pytest
 import torch
+import yaml
 
 import zoo
 from zoo.core.errors import UserError
@@ -380,6 +381,31 @@ def test_the_page_says_how_to_load_and_what_to_expect(published):
     assert "class_path: zoo.data.Digits" in page
     bare = model_card({"name": "x", "model": "VAE"}, "me/x", "0" * 64)
     assert "| score |" not in bare and "recipe" not in bare
+
+
+HOSTILE = (
+    "`", "```", "a|b", "](https://evil.example)", "<script>", "x\n| y | z |", "x\n```\n# y", "*a*",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_of_a_card_becomes_markup_on_the_page(text):
+    card = {
+        "name": "x",
+        "model": text,
+        "scores": [{"name": f"fid[{text}]", "value": 1.0, "unit": text}],
+        "recipe": {"data": {"class_path": text, "init_args": {"path": f"a {text}"}}},
+    }
+    lines = model_card(card, "me/x", "0" * 64).splitlines()
+    (row,) = [line for line in lines if "1.0000" in line]
+    assert row.count("|") - row.count(r"\|") == 4 and len(re.findall(r"(?<!\\)`", row)) == 2
+    outside = "".join(re.split(r"(?<!\\)`", row)[::2])
+    assert "<script" not in outside and not re.search(r"(?<!\\)\]\(", outside)
+    (begin,) = [i for i, line in enumerate(lines) if line.startswith("```") and "yaml" in line]
+    assert [line for line in lines[:begin] if line.startswith("#")] == ["# x"]
+    fence = lines[begin].removesuffix("yaml")
+    assert lines[-1] == fence and not any(fence in line for line in lines[begin + 1 : -1])
+    assert yaml.safe_load("\n".join(lines[begin + 1 : -1])) == card["recipe"]
 
 
 def test_the_endpoint_is_read_when_it_is_needed(monkeypatch):

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 from zoo.core.errors import UserError
 from zoo.core.files import is_plain_name, is_sha256
+from zoo.core.text import quoted
+from zoo.shelf.schema import check_parts
 
 __all__ = [
     "CARD",
@@ -137,20 +139,16 @@ def _parse(content: bytes, label: str) -> dict[str, Any]:
     try:
         card = json.loads(content)
         found = card["format"]
-        if found == FORMAT:
-            parts = {"model": str, "arguments": dict, "spec": dict, "weights": dict}
-            weights = {"file": str, "sha256": str, "bytes": int}
-            sound = all(isinstance(card[key], kind) for key, kind in parts.items())
-            if not sound or not all(isinstance(card["weights"][k], t) for k, t in weights.items()):
-                raise TypeError("a part of the card is of another kind than it should be")
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"the card of {label} is no readable card.") from None
-    if found != FORMAT:
+    if type(found) is int and found != FORMAT:
         raise UserError(
-            f"the card of {label} has format {found!r}; this zoo reads format {FORMAT}."
+            f"the card of {label} has format {quoted(found)}; this zoo reads format {FORMAT}."
         )
+    if wrong := check_parts(card):
+        raise UserError(f"the card of {label} is no readable card and is refused: {wrong}")
     _check_weights(card["weights"], label)
-    return card
+    return {key: part for key, part in card.items() if part is not None}
 
 
 def _check_weights(weights: dict[str, Any], label: str) -> None:

@@ -139,7 +139,8 @@ def available(shelf: Path | None = None) -> list[str]:
     root = shelf or _shelf()
     if isinstance(root, str):
         return sorted(_web_index(root))
-    return sorted(path.parent.name for path in root.glob(f"*/{CARD}"))
+    names = (path.parent.name for path in root.glob(f"*/{CARD}"))
+    return sorted(name for name in names if NAME.fullmatch(name))
 
 
 def find(name: str, shelf: Path | None = None) -> Place:

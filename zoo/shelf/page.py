@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from zoo.core.figures import shown
+from zoo.core.markdown import code, fenced, plain
+from zoo.recipe.checking import class_name
 
 __all__ = ["model_card"]
 
@@ -34,9 +36,10 @@ def _lines(card: Mapping[str, Any], repository: str, sha256: str) -> Iterator[st
     yield "---"
     yield yaml.safe_dump(HEADER, sort_keys=False).rstrip()
     yield "---"
-    yield f"# {card['name']}"
+    yield f"# {plain(card['name'])}"
     yield ""
-    yield f"{card['model']}, {_data(recipe)}published by the zoo: safetensors and a JSON card."
+    model, data = plain(card["model"]), _data(recipe)
+    yield f"{model}, {data}published by the zoo: safetensors and a JSON card."
     yield ""
     yield "```python"
     yield 'import zoo  # pip install "zoo-generative[hub]"'
@@ -52,16 +55,15 @@ def _lines(card: Mapping[str, Any], repository: str, sha256: str) -> Iterator[st
         yield "| score | value | unit |"
         yield "|---|---:|---|"
         for score in card["scores"]:
-            yield f"| `{score['name']}` | {shown(score)} | {score['unit']} |"
+            unit = plain(score.get("unit", ""))
+            yield f"| {code(score['name'])} | {plain(shown(score))} | {unit} |"
     if recipe:
         yield ""
         yield "Trained by this recipe:"
         yield ""
-        yield "```yaml"
-        yield yaml.safe_dump(dict(recipe), sort_keys=False).rstrip()
-        yield "```"
+        yield fenced(yaml.safe_dump(dict(recipe), sort_keys=False), "yaml")
 
 
 def _data(recipe: Mapping[str, Any]) -> str:
-    path = (recipe.get("data") or {}).get("class_path", "")
-    return f"trained on {path.rpartition('.')[2]}, " if path else ""
+    name = class_name("data", recipe["data"]).rpartition(".")[2] if recipe.get("data") else ""
+    return f"trained on {plain(name)}, " if name else ""

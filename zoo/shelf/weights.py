@@ -16,10 +16,11 @@ from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
 from zoo.models import MODELS
 from zoo.recipe.building import build
+from zoo.recipe.values import check_values
 from zoo.shelf.card import Entry, digest, open_entry
 from zoo.shelf.find import find
 
-__all__ = ["build_model", "check_fit", "load", "load_entry"]
+__all__ = ["build_model", "check_fit", "image_spec", "load", "load_entry"]
 
 
 def load(name: str, *, shelf: Path | None = None) -> Any:
@@ -76,12 +77,22 @@ def _model_of(card: dict[str, Any]) -> nn.Module:
         section = {"class_path": card["model"], "init_args": card["arguments"]}
         if card["model"] not in MODELS:
             raise UserError(f"unknown model {card['model']!r}")
-        return build_model(section, ImageSpec(**card["spec"]))
+        return build_model(section, image_spec(card["spec"]))
     except (TypeError, KeyError, UserError) as error:
         reason = str(error).rstrip(".")
         raise UserError(
             f"the card of {card.get('name')} does not fit this zoo: {reason}."
         ) from None
+
+
+def image_spec(said: dict[str, Any]) -> ImageSpec:
+    """Returns what a card or a run's record says of its images.
+
+    Raises:
+        UserError: if it says it in another way.
+    """
+    check_values(ImageSpec, said, "the images' ")
+    return ImageSpec(**said)
 
 
 def build_model(section: Any, spec: ImageSpec) -> Any:

@@ -85,11 +85,11 @@ def evil(shelf):
     name = f"error[{EVIL}|`](https://evil.example)"
     fence = f"```\n{EVIL}\n{END}\n```"
     section = {"class_path": "zoo.data.Digits", "init_args": {"path": EVIL, "note": fence}}
-    ran_on = dict.fromkeys(("device", "gpu", "precision", "commit", "seed", "torch"), EVIL)
+    ran_on = dict.fromkeys(("device", "gpu", "precision", "commit", "python", "torch"), EVIL)
     more = {
         "recipe": {"data": section},
         "training": {"training_seconds": 1.0, **ran_on},
-        "seeds": [{"seed": EVIL, "training_seconds": 1.0, "scores": {name: v}} for v in (0.1, 0.2)],
+        "seeds": [{"seed": 0, "training_seconds": 1.0, "scores": {name: v}} for v in (0.1, 0.2)],
     }
     failed = {**one_score(f"own[{END}]", None, EVIL), "details": {"status": EVIL}}
     scores = [one_score(name, 0.5, EVIL, EVIL), failed]

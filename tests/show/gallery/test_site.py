@@ -233,13 +233,29 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(build, tmp_path, capsys
     assert "is a file" in capsys.readouterr().err
 
 
-def test_an_empty_or_damaged_shelf_is_a_sentence(build, shelf, tmp_path, capsys, monkeypatch):
+def test_a_damaged_card_is_named_and_the_others_are_shown(build, shelf, tmp_path, capsys):
     (shelf / "codes" / "card.json").write_text("{}")
-    assert build() == 2
-    assert "damaged" in capsys.readouterr().err and not (tmp_path / "gallery").exists()
+    assert build() == 0
+    said = capsys.readouterr().err
+    assert said.startswith("zoo.gallery: codes is unusable and left out: ") and "damaged" in said
+    assert said.count("\n") == 1
+    pages = {path.stem for path in (tmp_path / "gallery" / "models").iterdir()}
+    assert "cloud" in pages and "codes" not in pages
+
+
+def test_an_empty_shelf_is_a_sentence(build, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ZOO_SHELF", str(tmp_path / "none"))
     assert build() == 2
-    assert "there is no model on the shelf" in capsys.readouterr().err
+    assert "there is no usable model on the shelf" in capsys.readouterr().err
+
+
+def test_a_readme_does_not_forget_a_model_whose_card_is_damaged(build, shelf, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    (shelf / "codes" / "card.json").write_text("{}")
+    assert build("--readme", readme, out=None) == 2
+    assert "codes is damaged" in capsys.readouterr().err
+    assert readme.read_text() == f"{BEGIN}\n{END}\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--readme", "README.md"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -154,17 +155,27 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def exhibits(shelf: Path | None = None) -> list[Exhibit]:
+def exhibits(
+    shelf: Path | None = None, unusable: Callable[[str, UserError], None] | None = None
+) -> list[Exhibit]:
     """Reads the whole shelf: by family, those that make images first.
 
     Args:
         shelf: Another shelf than `zoo.shelf.find.shelf_folder()`.
+        unusable: Is told the name of a model that cannot be shown, and why; the others go on.
 
     Raises:
-        UserError: if a card is damaged, or not of this zoo.
+        UserError: if a card is damaged, or not of this zoo, and nobody is there to be told.
     """
     recipes = Recipes()
-    found = [exhibit(name, shelf, recipes) for name in available(shelf)]
+    found = []
+    for name in available(shelf):
+        try:
+            found.append(exhibit(name, shelf, recipes))
+        except UserError as error:
+            if unusable is None:
+                raise
+            unusable(name, error)
     order = list(MODELS)
     return sorted(found, key=lambda e: (not e.generative, order.index(e.family), e.name))
 

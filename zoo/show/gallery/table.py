@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
 
 from zoo.core.errors import UserError
+from zoo.core.markdown import code, plain
 from zoo.show.gallery.exhibit import Exhibit
 
 __all__ = ["BEGIN", "END", "markdown", "with_table"]
@@ -15,9 +15,6 @@ BEGIN = "<!-- python -m zoo.list --markdown -->"
 END = "<!-- end of table -->"
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 HEAD = ("model, family, data", "paper", "ours, protocol", "training", "weights")
-ACTIVE = re.compile(r"([\\`*_~\[\]|])")  # characters that Markdown would act on
-ADDRESS = re.compile(r"(?i):(?=//)|(?<!\w)w(?=ww\.)")  # by which GitHub knows a link in plain text
-BAR = r"\|"  # which the table takes for a bar, and no border
 BESIDE = "\N{NO-BREAK SPACE}"
 
 
@@ -33,7 +30,7 @@ def markdown(shown: Sequence[Exhibit]) -> str:
 
 
 def _row(exhibit: Exhibit) -> list[str]:
-    name = _code(exhibit.name)
+    name = code(exhibit.name)
     if exhibit.recipe is not None:
         name = f"[{name}](recipes/{exhibit.recipe.name})"
     theirs = _plain(exhibit.theirs)
@@ -44,7 +41,7 @@ def _row(exhibit: Exhibit) -> list[str]:
     if exhibit.at_least_as_good:
         ours = f"**{ours}**"
     if exhibit.headline is not None:
-        ours += _below(_code(exhibit.headline["name"]))
+        ours += _below(code(exhibit.headline["name"]))
         ours += _below(_plain(exhibit.over_seeds))
     took, _, where = exhibit.training.partition(", ")
     return [
@@ -62,14 +59,7 @@ def _below(markup: str) -> str:
 
 def _plain(text: str) -> str:
     """Takes from a text what Markdown or HTML would act on; a unit stays beside its number."""
-    words = ACTIVE.sub(r"\\\1", escape(" ".join(text.split()), quote=False))
-    words = ADDRESS.sub(lambda found: f"&#{ord(found[0])};", words)
-    return re.sub(r"(?<=\d) (?=[a-zA-Z%])", BESIDE, words)
-
-
-def _code(text: str) -> str:
-    """Sets a name as code, which only a backtick could end, and only a bar could cut."""
-    return f"`{' '.join(text.split()).replace('`', '').replace('|', BAR)}`"
+    return re.sub(r"(?<=\d) (?=[a-zA-Z%])", BESIDE, plain(text))
 
 
 def with_table(document: str, table: str, where: str) -> str:
