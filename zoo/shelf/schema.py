@@ -205,6 +205,6 @@ def _immoderate(value: Any, name: str, depth: int) -> str | None:
 def _text(text: str, name: str, limit: int) -> str | None:
     if len(text) > limit:
         return f"{clean(name)} is a text of more than {limit:,} characters."
-    if not text.isprintable() and not text.replace("\n", "").replace("\t", "").isprintable():
+    if not text.isprintable() and not "".join(text.split()).isprintable():
         return f"{clean(name)} holds characters that cannot be shown."
     return None
