@@ -193,7 +193,7 @@ def test_recipe(alternate, report, name, milliseconds):
     data.prepare_data()
     data.setup("fit")
     ours, bare = (build("model", recipe["model"], spec=data.spec) for _ in range(2))
-    precision = trainer.get("precision") or automatic_precision(ours, "cpu")[0]
+    precision = trainer.get("precision") or automatic_precision(ours.prefers_bf16, "cpu")[0]
     clip = trainer.get("gradient_clip_val")
     whole = len(data.images("train")) // data.batch_size
     batches = min(whole, max(10, round(SECONDS * 1000 / milliseconds)))

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.contract.capabilities import CAPABILITIES, Samples, Traverses, capabilities, conditions
+from zoo.contract.capabilities import (
+    CAPABILITIES,
+    Samples,
+    Traverses,
+    can,
+    capabilities,
+    conditions,
+)
 
 
 class Everything:
@@ -41,6 +48,23 @@ def test_the_protocols_agree_with_the_list(name):
     assert isinstance(Everything(), protocol)
     assert isinstance(Coin(), protocol) == (name == "sample")
     assert hasattr(protocol, name) and getattr(protocol, name).__doc__
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_the_question_agrees_with_the_protocols_and_hears_a_denial(name):
+    assert can(Everything(), name) and can(Everything, name)
+    assert can(Coin(), name) == can(Coin, name) == (name == "sample")
+    silent = Everything()
+    silent.lacks = (name,)
+    assert not can(silent, name) and name not in capabilities(silent)
+    assert len(capabilities(silent)) == len(CAPABILITIES) - 1
+
+
+def test_an_object_needs_the_numbers_that_belong_to_a_method():
+    class Numberless:
+        def classify(self, x): ...
+
+    assert not can(Numberless(), "classify") and can(Numberless, "classify")
 
 
 def test_a_protocol_needs_all_its_methods():

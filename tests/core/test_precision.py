@@ -7,21 +7,17 @@ import zoo.core.precision
 from zoo.core.precision import automatic_precision, has_fast_bf16
 
 
-class Convolutional:
-    prefers_bf16 = True
-
-
 @pytest.mark.parametrize(
-    "model, fast, precision",
+    "prefers, fast, precision",
     [
-        (Convolutional(), True, "bf16-mixed"),
-        (Convolutional(), False, "32-true"),
-        (object(), True, "32-true"),
+        (True, True, "bf16-mixed"),
+        (True, False, "32-true"),
+        (False, True, "32-true"),
     ],
 )
-def test_the_choice(monkeypatch, model, fast, precision):
+def test_the_choice(monkeypatch, prefers, fast, precision):
     monkeypatch.setattr(zoo.core.precision, "has_fast_bf16", lambda device: fast)
-    chosen, reason = automatic_precision(model, "cpu")
+    chosen, reason = automatic_precision(prefers, "cpu")
     assert chosen == precision
     assert reason
 

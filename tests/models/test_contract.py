@@ -5,10 +5,13 @@ import warnings
 import lightning as L
 import pytest
 import torch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from zoo.contract.capabilities import capabilities
+from zoo.contract.spec import Batch, check_kinds
 from zoo.core.errors import UserError
 from zoo.data import DATASETS, ImageSpec
+from zoo.data.registry import kinds_of_all
 from zoo.models import MODELS
 from zoo.shelf.weights import load
 from zoo.shelf.writing import write_entry
@@ -130,3 +133,63 @@ def test_images_that_do_not_fit_are_refused_in_a_sentence(name):
         make(name, ImageSpec(1, 25, 25, 10))
     except UserError as error:
         assert "25x25" in str(error)
+
+
+# ------------------------------------------------------------------ in a person's own script
+
+
+def plainly(model, loader, tmp_path, **arguments):
+    """Trains two batches as a person would, with nothing of the zoo around."""
+    trainer = L.Trainer(
+        logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, accelerator="cpu", default_root_dir=tmp_path,
+        **{"max_steps": 2, **arguments},
+    )  # fmt: skip
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(model, loader)
+    assert trainer.global_step == 2 and model.training
+    assert any(not torch.equal(v, before[name]) for name, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_trains_under_a_plain_trainer_with_pairs_from_any_loader(name, tmp_path):
+    pixels, labels = torch.randint(256, (24, 8, 8), dtype=torch.uint8), torch.arange(24) % 10
+    plainly(make(name).eval(), DataLoader(TensorDataset(pixels, labels), batch_size=8), tmp_path)
+
+
+class Streamed(IterableDataset):
+    """Batches without an end."""
+
+    def __iter__(self):
+        while True:
+            yield Batch(
+                torch.rand(8, 3, 16, 16), torch.zeros(8).long(), torch.randint(1, 3, (8, 4)),
+                torch.randint(2, (8, 1)),
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["StackGAN", "AttributeClassifier"])
+def test_those_that_need_more_train_with_batches_from_any_loader(name, tmp_path):
+    spec = ImageSpec(3, 16, 16, words=("a", "b"), attributes=(("size", 2),))
+    plainly(make(name, spec), DataLoader(Streamed(), batch_size=None), tmp_path)
+    with pytest.raises(UserError, match="which its loader does not yield"):
+        plainly(make(name, spec), DataLoader(torch.rand(8, 3, 16, 16), batch_size=8), tmp_path)
+
+
+@pytest.mark.parametrize(("name", "data", "says"), [
+    ("StackGAN", "CelebA", "StackGAN needs captions or labels, which CelebA does not have: choose "
+                           "Digits, MNIST, .*CaptionedShapes"),
+    ("PixelCNN", "GaussianGrid", "PixelCNN needs images, which GaussianGrid does not have: choose"),
+    ("Classifier", "CaptionedShapes", "Classifier needs labels, .* choose Digits"),
+])  # fmt: skip
+def test_a_recipe_whose_data_lack_a_kind_is_refused_with_those_that_have_it(name, data, says):
+    needs, kinds = MODELS[name].needs, DATASETS[data].kinds
+    with pytest.raises(UserError, match=says):
+        check_kinds(name, needs, data, kinds, kinds_of_all)
+
+
+def test_a_data_module_refuses_a_model_that_needs_more(tmp_path):
+    with pytest.raises(UserError, match="MADE needs images, which TwoMoons does not have"):
+        plainly(make("MADE"), DATASETS["TwoMoons"](), tmp_path)

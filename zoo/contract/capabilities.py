@@ -1,6 +1,7 @@
 """What a model can do: the capabilities that every tool asks for, instead of asking for a class.
 
-A model has a capability when it has the method. Shapes, units and ranges are part of the promise:
+A model has a capability when it has the method, whoever wrote it, and does not say that it lacks it
+(``lacks``): see `can`. Shapes, units and ranges are part of the promise:
 images lie in [0, 1], shape (B, C, H, W); likelihoods are nats per example, shape (B,). Answers have
 the number format of the model's weights, float32 unless a user changed it.
 """
@@ -18,6 +19,7 @@ __all__ = [
     "CAPABILITIES",
     "Classifies",
     "Completes",
+    "Compresses",
     "Decodes",
     "DrawsCodes",
     "Encodes",
@@ -31,6 +33,7 @@ __all__ = [
     "Reconstructs",
     "Samples",
     "Traverses",
+    "can",
     "capabilities",
     "capabilities_of",
     "conditions",
@@ -98,6 +101,13 @@ class Encodes(Protocol):
     def encode(self, x: Tensor) -> Tensor:
         """Returns the code of each image, shape (B, latent)."""
         ...
+
+
+@runtime_checkable
+class Compresses(Encodes, Protocol):
+    """Infers a code of a length of its own, shorter than an image or longer."""
+
+    latent_dim: int
 
 
 @runtime_checkable
@@ -225,6 +235,27 @@ def capabilities_of(methods: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in CAPABILITIES if name in there)
 
 
+def can(model: Any, name: str) -> bool:
+    """Says whether a model has a capability: all that its protocol names, and it does not deny it.
+
+    Args:
+        model: A model, of the zoo or of anybody's making, or a model class. A class is asked for
+            methods only, since numbers such as ``num_codes`` are for its objects to know.
+        name: A name in `CAPABILITIES`, which is that of the method.
+
+    Example:
+        >>> class Coin:
+        ...     def sample(self, n, *, seed=None): ...
+        >>> can(Coin(), "sample"), can(Coin(), "encode")
+        (True, False)
+    """
+    if name in getattr(model, "lacks", ()):  # strangers may say it, too, and need not
+        return False
+    if not callable(getattr(model, name, None)):
+        return False
+    return isinstance(model, type) or isinstance(model, CAPABILITIES[name])
+
+
 def capabilities(model: Any) -> tuple[str, ...]:
     """Names what a model can do, in the order of the contract.
 
@@ -237,7 +268,7 @@ def capabilities(model: Any) -> tuple[str, ...]:
         >>> capabilities(Coin())
         ('sample',)
     """
-    return tuple(name for name in CAPABILITIES if callable(getattr(model, name, None)))
+    return tuple(name for name in CAPABILITIES if can(model, name))
 
 
 def conditions(model: Any) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 __all__ = ["automatic_precision", "has_fast_bf16"]
@@ -23,16 +21,16 @@ def has_fast_bf16(device: str) -> bool:
     return any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
 
 
-def automatic_precision(model: Any, device: str) -> tuple[str, str]:
-    """Chooses a precision for a model on a device.
+def automatic_precision(prefers_bf16: bool, device: str) -> tuple[str, str]:
+    """Chooses a precision for a device.
 
-    Convolutional models declare ``prefers_bf16``; densities, log-determinants and penalties stay
-    in float32 inside them. Others train in float32.
+    Convolutional models prefer bfloat16; densities, log-determinants and penalties stay in float32
+    inside them. Others train in float32.
 
     Returns:
         Lightning's name of the precision, and the reason, for the log.
     """
-    if not getattr(model, "prefers_bf16", False):
+    if not prefers_bf16:
         return "32-true", "this model trains in float32"
     if has_fast_bf16(device):
         return "bf16-mixed", f"this {device} multiplies bfloat16 matrices faster"

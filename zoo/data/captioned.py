@@ -79,6 +79,7 @@ class CaptionedFolder(ImageData):
     et al. 2016, arXiv:1605.05395.
     """
 
+    kinds = ("image", "caption")
     native = ImageSpec(3, 64, 64)
     default_val_size: ClassVar[int | None] = 100
     needs: ClassVar[str] = "a folder of images and one of captions: see --data.path"

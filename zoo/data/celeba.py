@@ -58,6 +58,7 @@ class CelebA(ImageData):
     Reference: Liu et al. 2015, arXiv:1411.7766; crop of Larsen et al. 2016, arXiv:1512.09300.
     """
 
+    kinds = ("image",)
     native = ImageSpec(channels=3, height=SIDE, width=SIDE)
     default_val_size: ClassVar[int | None] = None
     own_val: ClassVar[bool] = True

@@ -13,11 +13,13 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from zoo.contract.spec import Batch, ImageSpec
+from zoo.contract.model import Model
+from zoo.contract.spec import Batch, ImageSpec, Kind, check_kinds, held
 from zoo.core.errors import UserError, check_choice
 from zoo.data.changes import fit_to_size, fixed_bits, resized
 from zoo.data.images import Images, subset, unit_range
 from zoo.data.loader import BatchLoader, Order
+from zoo.data.registry import kinds_of_all
 
 __all__ = ["Binarize", "ImageData", "Split", "data_root", "own_share", "spread"]
 
@@ -66,10 +68,10 @@ def own_share(val_size: int | None, count: int) -> int:
 class ImageData(L.LightningDataModule):
     """A data set of images, with validation split from its training data.
 
-    A subclass names its shape in `native` and implements `read` and, where files may be missing,
-    `ensure`. Validation images come from the training data, or from a part of their own where the
-    data set has one (`own_val`); test images are never used for training or validation. Loaders
-    yield `zoo.data.Batch`: float32 images in [0, 1] and labels.
+    A subclass names its shape in `native` and what its batches hold in `kinds`, and implements
+    `read` and, where files may be missing, `ensure`. Validation images come from the training data,
+    or from a part of their own where the data set has one (`own_val`); test images are never used
+    for training or validation. Loaders yield `zoo.data.Batch`: float32 images in [0, 1] and labels.
 
     Args:
         root: Folder of data sets; default ``$ZOO_DATA``, else ``data/``.
@@ -89,6 +91,7 @@ class ImageData(L.LightningDataModule):
     """
 
     native: ImageSpec
+    kinds: tuple[Kind, ...] = ("image", "label")
     default_val_size: ClassVar[int | None] = 10_000
     own_val: ClassVar[bool] = False
     needs: ClassVar[str] = "files in the data root, or a network to download them"
@@ -124,6 +127,7 @@ class ImageData(L.LightningDataModule):
         empty = torch.zeros(self.native.shape, dtype=torch.uint8)
         _, height, width = fit_to_size(empty, resize, pad).shape
         self.spec = replace(self.native, height=height, width=width)
+        self.kinds = held(type(self).kinds, self.spec)
 
     def ensure(self, part: Split) -> None:
         """Sees to it that the files of one part lie in the root, downloading what is missing.
@@ -222,7 +226,15 @@ class ImageData(L.LightningDataModule):
         return {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads what the stage needs, so that a missing file is found before training starts."""
+        """Reads what the stage needs, so that a missing file is found before training starts.
+
+        Raises:
+            UserError: if files are missing, or the model to be trained needs what is not here.
+        """
+        model = self.trainer.lightning_module if self.trainer else None
+        if stage == "fit" and isinstance(model, Model):
+            name, own = type(model).__name__, type(self).__name__
+            check_kinds(name, model.needs, own, self.kinds, kinds_of_all)
         if stage in (None, "fit", "validate"):
             self.images("train")
         if stage in (None, "test"):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zoo.core.outline import outline_of
 from zoo.core.registry import Registry
 
 if TYPE_CHECKING:
+    from zoo.contract.spec import Kind
     from zoo.data.module import ImageData
 
-__all__ = ["DATASETS"]
+__all__ = ["DATASETS", "kinds_of_all"]
 
 DATASETS: Registry[type[ImageData]] = Registry(
     "data set",
@@ -35,3 +37,8 @@ DATASETS: Registry[type[ImageData]] = Registry(
         "TwoMoons": "zoo.data.toys",
     },
 )
+
+
+def kinds_of_all() -> dict[str, tuple[Kind, ...]]:
+    """Returns what the batches of each data set hold, read from its source: nothing is imported."""
+    return {name: tuple(outline_of(DATASETS, name).facts["kinds"]) for name in DATASETS}

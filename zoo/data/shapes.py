@@ -251,6 +251,7 @@ class CaptionedShapes(ImageData):
         UserError: on values that make no sense.
     """
 
+    kinds = ("image", "caption", "attributes")
     native = ImageSpec(3, SIDE, SIDE, words=WORDS, attributes=ATTRIBUTES)
     needs: ClassVar[str] = "nothing: its scenes are rendered"
 

@@ -43,6 +43,7 @@ class PlaneData(ImageData):
         UserError: on values that make no sense.
     """
 
+    kinds = ("points", "label")
     default_val_size: ClassVar[int | None] = 10_000
     needs: ClassVar[str] = "nothing: the zoo draws it"
     centre: ClassVar[tuple[float, float]] = (0.0, 0.0)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from zoo.contract.answering import plain_defaults
+from zoo.contract.model import facts
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
 from zoo.models import MODELS
@@ -65,7 +66,7 @@ def load_entry(entry: Entry) -> Any:
         raise UserError(
             f"the weights of {label} are no readable safetensors file: {error}."
         ) from None
-    unpublished = tuple(getattr(model, "not_published", ()))
+    unpublished = facts(model).not_published
     wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(unpublished)}
     check_fit(state, wanted, f"the weights of {label}")
     model.load_state_dict(state, strict=False)

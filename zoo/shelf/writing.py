@@ -19,6 +19,7 @@ from typing import Any
 import safetensors.torch as safetensors
 from torch import Tensor, nn
 
+from zoo.contract.model import facts
 from zoo.core.errors import UserError
 from zoo.core.files import json_text, replacing, write_json, write_text
 from zoo.shelf.card import CARD, FORMAT, NAME, digest
@@ -35,7 +36,7 @@ def published_state(model: nn.Module, half: bool) -> dict[str, Tensor]:
         half: Whether to round parameters to float16; running statistics stay as they are.
     """
     parameters = dict(model.named_parameters())
-    skipped = tuple(getattr(model, "not_published", ()))
+    skipped = facts(model).not_published
     state = {}
     for key, tensor in model.state_dict().items():
         if not key.startswith(skipped):

@@ -19,6 +19,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import PassThroughProfiler
 
+from zoo.contract.model import facts
 from zoo.core.errors import UserError
 from zoo.core.memory import keep_freed_memory
 from zoo.core.precision import automatic_precision
@@ -113,7 +114,9 @@ def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
     """
     reason = "as asked"
     if settings["precision"] is None:
-        settings["precision"], reason = automatic_precision(model, _device(settings))
+        settings["precision"], reason = automatic_precision(
+            facts(model).prefers_bf16, _device(settings)
+        )
     if not model.automatic_optimization and settings["accumulate_grad_batches"] != 1:
         raise UserError(
             f"--trainer.accumulate_grad_batches does not reach {type(model).__name__}, which steps "
@@ -286,7 +289,7 @@ def _old_objects_at_rest() -> Iterator[None]:
 
 def _bring_features(model: Any) -> None:
     """Brings the feature network of the shelf that a model's loss names, if it names one."""
-    if name := getattr(model, "feature_network", None):
+    if name := facts(model).feature_network:
         model.use_feature_network(load(name))
 
 

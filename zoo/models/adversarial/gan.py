@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contract.answering import answers, generator_for, in_chunks
+from zoo.contract.model import Model
 from zoo.contract.priors import PRIORS, walk
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
@@ -52,7 +52,7 @@ LOSSES = ("non-saturating", "minimax")
 
 
 @MODELS.register
-class GAN(L.LightningModule):
+class GAN(Model):
     """A GAN for points of the plane, with fully connected networks, or for images.
 
     Args:
@@ -75,6 +75,7 @@ class GAN(L.LightningModule):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    needs = (("image", "points"),)
     not_published = ("generator.", "discriminator.", "head.", "projection.")
 
     def __init__(
@@ -116,6 +117,8 @@ class GAN(L.LightningModule):
         self.spec, self.latent_dim, self.prior = spec, latent_dim, prior
         self.loss, self.packing = loss, packing
         self.num_labels = spec.classes if conditional else 0
+        if conditional:
+            self.needs = (*type(self).needs, ("label",))
         self.code_size = latent_dim + self.num_labels
         self.lr_discriminator, self.lr_generator = lr_discriminator, lr_generator
         self.betas, self.decay = betas, decay

@@ -38,12 +38,12 @@ This head and the arguments, which turn deviations off, make the file long.
 
 from __future__ import annotations
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contract.answering import answering, answers, generator_for, in_chunks
+from zoo.contract.model import Model
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.adversarial import (
@@ -70,7 +70,7 @@ SURE = 0.9  # probability from which Q believes its own answer
 
 
 @MODELS.register
-class InfoGAN(L.LightningModule):
+class InfoGAN(Model):
     """InfoGAN for images of any size of the zoo.
 
     Args:

@@ -43,7 +43,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-import lightning as L
 import safetensors.torch as safetensors
 import torch
 import torch.nn.functional as F
@@ -52,6 +51,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from zoo.contract.answering import CHUNK, answering, answers, generator_for, own_format
+from zoo.contract.model import Model
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_interval
 from zoo.data.captions import tokens_of
@@ -87,7 +87,7 @@ RECENT = 2048  # captions of past batches that an image is told from, beside tho
 
 
 @MODELS.register
-class StackGAN(L.LightningModule):
+class StackGAN(Model):
     """StackGAN for images of any size of the zoo, with captions, or with labels in their place.
 
     Args:
@@ -117,6 +117,7 @@ class StackGAN(L.LightningModule):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    needs = (("image",), ("caption", "label"))
     prefers_bf16 = True
     not_published = ("generator1.", "generator2.", "discriminator1.", "discriminator2.", "recent_")
 
@@ -173,6 +174,8 @@ class StackGAN(L.LightningModule):
         self.text_weights, self.betas = text_weights, betas
         self.lr_text, self.lr_discriminator = lr_text, lr_discriminator
         self.lr_generator = lr_generator
+        if spec.words:
+            self.needs = (("image",), ("caption",))
         self.words = spec.words or ("class", *map(str, range(max(spec.classes, 1))))
 
         channels, height, width_px = spec.shape
@@ -426,6 +429,7 @@ class StackGAN(L.LightningModule):
 
     def on_fit_start(self) -> None:
         """Reads the weights of a trained text encoder, if one is plugged in."""
+        super().on_fit_start()
         if self.text_weights is None:
             return
         path = Path(self.text_weights).expanduser()

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.contract.answering import answers, generator_for, in_chunks, own_format
+from zoo.contract.model import Model
 from zoo.contract.priors import PRIORS, walk
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import check_arguments, check_choice
@@ -44,7 +44,7 @@ NETWORKS = ("auto", "mlp", "conv", "resnet")
 
 
 @MODELS.register
-class WGANGP(L.LightningModule):
+class WGANGP(Model):
     """A WGAN with gradient penalty for points of the plane or for images.
 
     Every batch makes one step of the critic; every ``n_critic``-th batch also makes one of the
@@ -70,6 +70,7 @@ class WGANGP(L.LightningModule):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    needs = (("image", "points"),)
     not_published = ("generator.", "critic.")
 
     def __init__(

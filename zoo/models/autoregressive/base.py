@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 
-import lightning as L
 import torch
 from torch import Tensor
 
 from zoo.contract.answering import answers, generator_for, own_format
-from zoo.contract.spec import ImageSpec
+from zoo.contract.model import Model
 from zoo.functional.draws import uniform
 
 __all__ = ["OrderedBits"]
 
 
-class OrderedBits(L.LightningModule):
+class OrderedBits(Model):
     """A law of binary images that fixes one pixel after the other, in one order or several.
 
     A model has `complete` and `_log_prob`, and sets `ensemble_size`, the number of its orders. The
@@ -27,7 +26,6 @@ class OrderedBits(L.LightningModule):
     levels = 2  # of grey that the law knows
     not_published = ("network.",)
 
-    spec: ImageSpec
     ensemble_size: int
 
     @answers

@@ -28,12 +28,12 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, get_args
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.contract.answering import answers, generator_for, in_chunks, own_format
+from zoo.contract.model import Model
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.autoregressive import (
@@ -60,7 +60,7 @@ Outputs = Literal["bernoulli", "categorical", "logistics"]
 
 
 @MODELS.register
-class PixelCNN(L.LightningModule):
+class PixelCNN(Model):
     """PixelCNN, plain or gated, for images of any size.
 
     Args:
@@ -128,6 +128,8 @@ class PixelCNN(L.LightningModule):
                 "twice as many without gates."
             )
         self.save_hyperparameters(ignore=["spec"])
+        if conditional:
+            self.needs = (*type(self).needs, ("label",))
         self.spec, self.outputs, self.lr = spec, outputs, lr
         self.levels = 2 if outputs == "bernoulli" else levels
         self.colours, self.classes = colours, spec.classes if conditional else 0

@@ -48,6 +48,8 @@ class AttributeClassifier(Features):
             with neither attributes nor classes.
     """
 
+    needs = (("image",), ("attributes", "label"))
+
     def __init__(
         self,
         spec: ImageSpec,
@@ -69,6 +71,8 @@ class AttributeClassifier(Features):
         )
         if not spec.attributes and spec.classes < 2:
             raise UserError("an attribute classifier needs a data set with attributes or classes.")
+        if spec.attributes:
+            self.needs = (("image",), ("attributes",))
         self.save_hyperparameters(ignore=["spec"])
         self.spec = spec
         self.jitter, self.lr, self.weight_decay = jitter, lr, weight_decay

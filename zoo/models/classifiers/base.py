@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.contract.answering import answers, in_chunks
+from zoo.contract.model import Model
 from zoo.contract.spec import Batch
 from zoo.nets.conv import ConvEncoder
 from zoo.optim.schedules import follow_one_cycle
@@ -15,7 +15,7 @@ from zoo.optim.steps import adamw
 __all__ = ["Features"]
 
 
-class Features(L.LightningModule):
+class Features(Model):
     """An encoder of images and a linear head that reads it; what it learned, features keep.
 
     A model sets ``encoder``, ``head``, ``lr`` and ``weight_decay``, and has its `training_step`.

@@ -44,6 +44,8 @@ class Classifier(Features):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    needs = (("image",), ("label",))
+
     def __init__(
         self,
         spec: ImageSpec,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning as L
 from torch import Tensor, nn
 
 from zoo.contract.answering import answers, in_chunks
-from zoo.contract.spec import ImageSpec
+from zoo.contract.model import Model
 from zoo.functional.density import dequantise
 from zoo.functional.draws import uniform
 from zoo.functional.paths import arc
@@ -17,7 +16,7 @@ from zoo.optim.ema import update_ema
 __all__ = ["Flow"]
 
 
-class Flow(L.LightningModule):
+class Flow(Model):
     """An invertible network and the law of its latents.
 
     A model has `encode`, `decode`, `_log_density` and `_latents`, and says in `averaged` what its
@@ -25,7 +24,7 @@ class Flow(L.LightningModule):
     """
 
     needs_float32 = True  # inverses and sums of log-determinants lose too much below
-    spec: ImageSpec
+    needs = (("image", "points"),)
     averaged: str
 
     @property

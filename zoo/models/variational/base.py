@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.contract.answering import answers, generator_for, in_chunks, own_format
+from zoo.contract.model import Model
 from zoo.core.errors import UserError, did_you_mean
 from zoo.functional.draws import normal
 
 __all__ = ["LatentUnits"]
 
 
-class LatentUnits(L.LightningModule):
+class LatentUnits(Model):
     """Latents with a normal prior of independent units; a user sees the mean of p(x | z).
 
     A model has `encode`, `codes` and a network ``decoder``, whose outputs `_mean` turns into

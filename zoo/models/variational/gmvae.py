@@ -34,11 +34,11 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple, get_args
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.contract.answering import answers, generator_for, in_chunks, own_format
+from zoo.contract.model import Model
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.augmentation import random_affine
@@ -70,7 +70,7 @@ class Code(NamedTuple):
 
 
 @MODELS.register
-class GMVAE(L.LightningModule):
+class GMVAE(Model):
     """Gaussian mixture VAE for images of any size of the zoo.
 
     Args:

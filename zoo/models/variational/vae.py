@@ -111,6 +111,7 @@ class VAE(LatentUnits):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    needs = (("image", "points"),)
     reach = 3.0
 
     def __init__(
@@ -189,7 +190,7 @@ class VAE(LatentUnits):
         self.register_buffer("code_var", torch.ones(latent_dim))
         self.borrowed: tuple[Any, ...] = ()  # in a tuple, so that its weights are none of ours
         if posterior == "none":
-            self.elbo = None  # type: ignore[method-assign]  # there is no bound to tell
+            self.lacks = ("elbo",)  # there is no bound to tell
 
     # ---------------------------------------------------------------- what a user calls
 
@@ -397,7 +398,10 @@ class VAE(LatentUnits):
     def _feature_distance(self, x: Tensor, mean: Tensor) -> Tensor:
         """Computes the distance of feature maps, Hou et al.'s Eq. 3: half a mean square each."""
         if not self.borrowed:
-            raise UserError(f"{self.feature_network} was not brought: train with zoo.fit.")
+            raise UserError(
+                f"--model.feature_network {self.feature_network} was not brought: call "
+                f"model.use_feature_network(zoo.load({self.feature_network!r})) first."
+            )
         (network,) = self.borrowed
         network.to(x)
         with torch.no_grad():
