@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo.core.figures import digits
+
 __all__ = ["Curve", "Drawing", "draw_curve", "read_curves"]
 
 Curve = list[tuple[int, float]]
@@ -67,16 +69,15 @@ def draw_curve(name: str, curve: Curve) -> Drawing:
     """
     curve = _thinned(curve)
     low, high = min(v for _, v in curve), max(v for _, v in curve)
-    first, last = curve[0], curve[-1]
+    begin, end = curve[0][0], curve[-1][0]
+    first, last, least, most = (digits(v, 4) for v in (curve[0][1], curve[-1][1], low, high))
     points = _points(curve, low, high)
     return Drawing(
         points=points,
         dots=points if len(curve) <= MARKED else [],
-        alt=f"{name}: {first[1]:.4g} at step {first[0]}, {last[1]:.4g} at step {last[0]}, "
-        f"between {low:.4g} and {high:.4g}",
+        alt=f"{name}: {first} at step {begin}, {last} at step {end}, between {least} and {most}",
         name=name,
-        range=f"from {first[1]:.4g} to {last[1]:.4g}; lowest {low:.4g}, highest {high:.4g}; "
-        f"steps {first[0]:,} to {last[0]:,}",
+        range=f"from {first} to {last}; lowest {least}, highest {most}; steps {begin:,} to {end:,}",
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.core.figures import digits
 from zoo.functional.gel.metrics import extreme_samples
 from zoo.show.diagnosis.case import Case
 from zoo.show.markup import Figure, drawn
@@ -93,7 +94,7 @@ def neighbours(case: Case) -> Pairs | None:
     z = case.evidence.value("memorisation_z")
     return Pairs(
         which=f"all {there:,}" if seen >= there else f"{seen:,} of {there:,}",
-        usual=f"{found.usual:.3g}",
+        usual=digits(found.usual),
         verdict="" if z is None else _z_in_words(z),
         first=_pairs(case, torch.arange(min(PAIRS, len(found.distance)))),
         closest=_pairs(case, found.distance.argsort()[:PAIRS]),
@@ -122,7 +123,7 @@ def _pairs(case: Case, chosen: Tensor) -> list[Figure]:
     training = case.images("train", found.index[chosen.to(found.index.device)])
     figures = []
     for n, i in enumerate(chosen.tolist()):
-        distance = f"{found.distance[i]:.3g}"
+        distance = digits(float(found.distance[i]))
         sheet = grid(torch.stack([generated[n], training[n]]), columns=1)
         alt = f"sample {i} above its nearest training image, distance {distance}"
         figures.append(drawn(sheet, alt, distance))

@@ -18,6 +18,7 @@ from torch import Tensor
 from zoo.contract.capabilities import Classifies, Encodes, HasLogProb, Samples
 from zoo.contract.knobs import turn
 from zoo.core.errors import UserError
+from zoo.core.figures import digits
 from zoo.core.files import write_json
 from zoo.data.images import unit_range
 
@@ -178,7 +179,7 @@ def log_findings(
             )  # fmt: skip
         if name.endswith("gradient_penalty") and steep(values):
             found[f"steepness of {short}"] = (
-                f"{short} stays at {values[-1]:.3g}: the critic's slope is far from 1, and its "
+                f"{short} stays at {digits(values[-1])}: the critic's slope is far from 1, and its "
                 "estimate measures no distance. "
             ) + _try(
                 arguments, ("raise", "gp_weight"), ("lower", "lr"),
@@ -186,14 +187,16 @@ def log_findings(
             )  # fmt: skip
         if _is_log_det(name) and exploding_log_det(values):
             found[f"explosion of {short}"] = (
-                f"{short} has grown to {values[-1]:.3g}: the flow stretches space without bound. "
+                f"{short} has grown to {digits(values[-1])}: the flow stretches space without "
+                "bound. "
             ) + _try(
                 arguments, ("lower", "lr"), ("raise", "weight_decay"),
                 otherwise="lower the learning rate, or set --trainer.gradient_clip_val 1",
             )  # fmt: skip
         if _should_fall(name) and not_falling(values):
             found[f"no progress of {short}"] = (
-                f"{short} does not fall: {values[0]:.4g} at first, {values[-1]:.4g} now. "
+                f"{short} does not fall: {digits(values[0], 4)} at first, {digits(values[-1], 4)} "
+                "now. "
             ) + _try(arguments, ("lower", "lr"), otherwise="lower the learning rate")
     return found
 
