@@ -82,7 +82,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        temporary.replace(path)
+        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         cause = _os_error_in(error)
         if cause is None:

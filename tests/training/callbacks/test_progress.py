@@ -72,7 +72,7 @@ class Drawn:
     def set_description(self, text):
         self.descriptions = (*self.descriptions, text)
 
-    def reset(self):
+    def reset(self, total=None):
         self.n = 0
 
     def refresh(self):
