@@ -46,6 +46,7 @@ def _quieten() -> None:
         ".*You passed in a `val_dataloader`.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*smaller than the logging interval.*",
+        ".*overridden `on_before_batch_transfer` in `LightningModule`.*",
         "LightningCLI's args parameter.*",
         ".*recommended to use .self.log.*sync_dist=True.*",  # all processes log the joint figure
     ):
