@@ -1,6 +1,5 @@
 """One entry for each picture: every tool shows it, and a plug-in's, without knowing its name."""
 
-import importlib.util
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ import zoo.gallery
 import zoo.sample
 from zoo.contract.capabilities import CAPABILITIES, capabilities
 from zoo.contract.spec import ImageSpec
+from zoo.core import plugins
 from zoo.data import DATASETS
 from zoo.judge.score import Task
 from zoo.judge.subject import Subject
@@ -77,10 +77,12 @@ def own_table(monkeypatch):
 
 @pytest.fixture
 def tilting(own_table, monkeypatch, tmp_path):
-    """Imports the plug-in, and publishes a model that can tilt."""
-    (tmp_path / "plugin.py").write_text(PLUGIN)
-    spec = importlib.util.spec_from_file_location("plugin", tmp_path / "plugin.py")
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    """Loads the plug-in, as a person would, and publishes a model that can tilt."""
+    (tmp_path / "tilting.py").write_text(PLUGIN)
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setitem(sys.modules, "zoo_plugin_tilting", None)  # is gone when the test ends
+    del sys.modules["zoo_plugin_tilting"]
+    assert zoo.sample.main(["--help", "--plugin", str(tmp_path / "tilting.py")]) == 0
     shades = torch.linspace(0.2, 1, 5)[:, None, None, None].expand(-1, 1, 8, 8)
 
     def tilt(self, n, *, seed):
