@@ -69,7 +69,6 @@ def run(arguments: Sequence[str]) -> Fit:
     if arguments[0].startswith("-"):
         raise UserError(f"the recipe comes first: {USAGE}")
     watch_parent()
-    _quieten()
     path = find_recipe(arguments[0])
     recipe = read_recipe(path)
     overrides = check_arguments(arguments[1:], recipe)
@@ -81,6 +80,7 @@ def run(arguments: Sequence[str]) -> Fit:
     from zoo.training.run import Fit
     from zoo.training.trainer import processes
 
+    _quieten()  # after the import, which sets levels of its own
     fit = Fit(path, recipe, overrides)
     if processes(fit.config_init["trainer"]) > 1:
         _check_launch(arguments)

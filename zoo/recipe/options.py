@@ -7,6 +7,8 @@ __all__ = ["OPTIONS", "RUN_OPTIONS", "TRAINER"]
 OPTIONS = {
     "seed_everything": "Seed of weights, order and noise; default 0.",
     "ckpt_path": "Continue from this checkpoint, or from the newest run of the recipe: last.",
+    "from": "Begin with the weights of a published model, a run's folder or an address, as far as "
+    "they fit.",
     "run_root": "Folder of all runs; default runs/.",
     "name": "Name of the run; default: the recipe's.",
     "wandb": "Weights & Biases: auto (online if you are logged in, else offline), online, offline "

@@ -17,17 +17,18 @@ from zoo.shelf.card import NAME
 from zoo.shelf.run_folder import RunFolder
 from zoo.shelf.weights import build_model, check_fit, load
 
-__all__ = ["load_any", "load_run", "read_checkpoint"]
+__all__ = ["is_run", "load_any", "load_run", "read_checkpoint"]
 
 
 def load_any(name_or_run: str) -> Any:
     """Loads a published model by name or address, or a run by its folder."""
+    return load_run(name_or_run) if is_run(name_or_run) else load(name_or_run)
+
+
+def is_run(name_or_run: str) -> bool:
+    """Says whether a folder is meant; a model's name is one only if a run lies there."""
     path = Path(name_or_run)
-    if path.is_dir() and not NAME.fullmatch(name_or_run):
-        return load_run(path)
-    if path.is_dir() and (path / "recipe.yaml").is_file():
-        return load_run(path)
-    return load(name_or_run)
+    return path.is_dir() and (not NAME.fullmatch(name_or_run) or (path / "recipe.yaml").is_file())
 
 
 def load_run(path: str | Path) -> Any:

@@ -15,11 +15,13 @@ import yaml
 from jsonargparse import set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from zoo.core import plugins
 from zoo.core.arguments import in_a_sentence
 from zoo.core.errors import UserError, user_error_in
 from zoo.core.figures import score_line
 from zoo.core.files import sweep, write_text
 from zoo.core.processes import announce_children, is_first, parent_run
+from zoo.core.text import clean
 from zoo.data import ImageData
 from zoo.data.identity import check_identity
 from zoo.recipe.building import with_full_paths
@@ -30,6 +32,7 @@ from zoo.recipe.yaml12 import NotYAML, read_yaml
 from zoo.shelf.run_folder import RunFolder, write_environment
 from zoo.shelf.run_weights import read_checkpoint
 from zoo.shelf.weights import check_fit
+from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
@@ -40,13 +43,8 @@ __all__ = ["Fit"]
 FREE = {"batch_size", "path", "root", "workers"}
 
 set_loader("zoo", read_yaml, (NotYAML,))
-set_parsing_settings(
-    # The shape of the images comes from the data set as an object, not as arguments.
-    subclasses_enabled=["is_pure_dataclass"],
-    # A recipe cannot name code from elsewhere: nothing else is imported, let alone run.
-    import_path_denylist=["*"],
-    import_path_allowlist=list(TRUSTED),
-)
+# The shape of the images comes from the data set as an object, not as arguments.
+set_parsing_settings(subclasses_enabled=["is_pure_dataclass"])
 
 
 class _Parser(LightningArgumentParser):
@@ -73,6 +71,12 @@ class Fit(LightningCLI):
 
     def __init__(self, path: Path, recipe: dict[str, Any], overrides: Sequence[str]) -> None:
         self.recipe_name = path.stem
+        full = with_full_paths(recipe)
+        set_parsing_settings(
+            # A recipe cannot name code from elsewhere: nothing else is imported, let alone run.
+            import_path_denylist=["*"],
+            import_path_allowlist=[*TRUSTED, *plugins.modules()],
+        )
         super().__init__(
             L.LightningModule,
             ImageData,
@@ -83,7 +87,7 @@ class Fit(LightningCLI):
             seed_everything_default=0,
             parser_class=_Parser,
             parser_kwargs={"parser_mode": "zoo"},
-            args=["--config", json.dumps(with_full_paths(recipe)), *overrides],
+            args=["--config", json.dumps(full), *overrides],
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -97,6 +101,7 @@ class Fit(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         options: dict[str, tuple[Any, Any]] = {
             "ckpt_path": (str | None, None),
+            "from": (str | None, None),
             "run_root": (str, "runs"),
             "name": (str, self.recipe_name),
             "wandb": (WandbMode, "auto"),
@@ -166,6 +171,8 @@ class Fit(LightningCLI):
             self.datamodule.prepare_data()
             self.datamodule.setup("fit")
         self.checkpoint: Path | None = None
+        if self.config["from"] and self.config["ckpt_path"] is None:
+            self._begin_with(self.config["from"])
         self.folder = self._find_folder()
         try:
             self.trainer = build_trainer(settings, self.folder, self._options())
@@ -176,6 +183,14 @@ class Fit(LightningCLI):
             if self.trainer is None or self.trainer.global_step == 0:
                 self.folder.discard()
             raise
+
+    def _begin_with(self, source: str) -> None:
+        """Fills in weights of a published model, a run or an address, as far as they fit."""
+        taken, left = begin_with(self.model, source)
+        if is_first():
+            count = f"{taken} of {taken + len(left)} tensors"
+            rest = f"; these begin anew: {', '.join(left)}" if left else ""
+            print(clean(f"begins with {count} of {source}{rest}", 500), flush=True)
 
     def _options(self) -> Options:
         config = self.config
