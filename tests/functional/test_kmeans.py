@@ -44,3 +44,10 @@ def test_a_seed_repeats_and_too_few_points_are_refused():
 def test_equal_points_are_no_trouble():
     centres = kmeans(torch.ones(10, 2), 3, generator=seeded())
     assert centres.isfinite().all() and nearest(torch.ones(2, 2), centres).tolist() == [0, 0]
+
+
+def test_points_that_are_no_numbers_are_refused():
+    points = torch.randn(50, 2, generator=seeded(4))
+    points[7, 1] = float("nan")
+    with pytest.raises(ValueError, match="1 of 50"):
+        kmeans(points, 5, generator=seeded())

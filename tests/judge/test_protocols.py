@@ -5,13 +5,13 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
-from zoo.compare import markdown
 from zoo.core.figures import shown
 from zoo.data import DATASETS, ImageSpec
 from zoo.judge.catalogue import SCORES, headline, meaning, parameters, row_of
@@ -20,6 +20,7 @@ from zoo.judge.protocols.registry import PROTOCOLS, protocol
 from zoo.judge.run import evaluate, fitting
 from zoo.judge.score import Score, Task, attempt, measure, scored
 from zoo.models import MODELS
+from zoo.show.comparison import markdown
 
 
 def built(family, spec, **arguments):
@@ -108,6 +109,47 @@ def test_the_tiniest_data_end_nothing(name, limit, features, monkeypatch):
         assert parameters({"name": score.name}) == score.parameters
         shown(score.as_dict())
     assert len({score.name for score in scores}) == len(scores)
+
+
+ANSWERS = ("sample", "encode", "log_prob", "ensemble_log_prob", "elbo", "decode", "probabilities")
+
+
+class Diverged:
+    """A model whose answers are right for most images, and no numbers for the others."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, model, share):
+        self.model, self.share = model, share
+
+    def __getattr__(self, name):
+        found = getattr(self.model, name)
+        return partial(self.answer, found) if name in ANSWERS else found
+
+    def answer(self, ask, *arguments, **more):
+        answer = ask(*arguments, **more).detach().clone()
+        answer[: max(1, int(self.share * len(answer)))] = math.nan
+        return answer
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"codes", "centres"}))
+def test_answers_that_are_no_numbers_have_no_score(name, share, features, monkeypatch):
+    """Not one of those that are left: a mean over the others would hide what is wrong."""
+    monkeypatch.setattr(modes, "STACKS", 40)
+    task = replace(CASES[name](features), limit=40, importance_samples=2)
+    scores = evaluate(replace(task, model=Diverged(task.model, share)), only=[name])[0]
+    assert scores
+    for score in scores:
+        assert score.value is None and score.details["status"], score.name
+
+
+def test_points_that_are_no_numbers_reach_no_mode(monkeypatch):
+    monkeypatch.setattr(modes, "POINTS", 40)
+    task = CASES["centres"](None)
+    found = {s.head: s for s in evaluate(replace(task, model=Diverged(task.model, 1)))[0]}
+    assert found["modes"].value == found["high_quality"].value == 0
+    assert found["mode_kl"].value is None
 
 
 def test_a_small_folder_has_all_scores_that_few_images_allow(tmp_path, features, replay, images):

@@ -47,7 +47,7 @@ def kmeans(
         Centres, shape (K, D).
 
     Raises:
-        ValueError: if there are fewer points than centres.
+        ValueError: if there are fewer points than centres, or a point is not finite.
 
     References: Lloyd 1982, IEEE Trans. Inf. Theory 28(2); Arthur & Vassilvitskii 2007, SODA.
     Deviations: a centre that loses all its points stays where it is.
@@ -60,6 +60,8 @@ def kmeans(
     """
     if not 1 <= k <= len(points):
         raise ValueError(f"k-means with {k} centres needs as many points, got {len(points)}.")
+    if lost := int((~points.isfinite()).any(dim=1).sum()):
+        raise ValueError(f"k-means needs finite points, but {lost} of {len(points)} are not.")
     found: list[tuple[float, Tensor]] = []
     for _ in range(restarts):
         centres = _spread(points, k, generator)

@@ -81,7 +81,10 @@ def _encode(encode: Encode, data: FactorData, factors: Tensor, batch_size: int) 
                 f"got shape {tuple(code.shape)}"
             )
         codes.append(code.cpu().double())
-    return torch.cat(codes)
+    joined = torch.cat(codes)
+    if lost := int((~joined.isfinite()).any(dim=1).sum()):  # trees take them for missing values
+        raise ValueError(f"codes must be finite, but {lost} of {len(joined)} are not")
+    return joined
 
 
 def _choose(data: FactorData, votes: int, generator: Generator) -> Tensor:

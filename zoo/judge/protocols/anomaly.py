@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import CatMetric
@@ -9,7 +12,7 @@ from torchmetrics import CatMetric
 from zoo.contract.capabilities import HasLogProb
 from zoo.functional.ranking import auroc
 from zoo.judge.protocols.registry import protocol
-from zoo.judge.score import Score, Task, scored, seed_batch
+from zoo.judge.score import Score, Task, measure, seed_batch
 
 __all__ = ["fits_anomaly", "score_anomaly"]
 
@@ -29,7 +32,8 @@ def score_anomaly(task: Task) -> list[Score]:
     models are known to fail on other data, simpler than those they learned (Nalisnick et al. 2019,
     arXiv:1810.09136): this figure speaks of upside-down images and of no others.
     """
-    upright, turned, label = CatMetric(), CatMetric(), CatMetric()
+    # What is no number stays: torchmetrics would leave it out, and pairs would not fit.
+    upright, turned, label = (CatMetric(nan_strategy=math.nan) for _ in range(3))
     for metric in (upright, turned):
         metric.to(torch.float64)
     for number, batch in task.batches(task.split, "upright and upside down"):
@@ -38,17 +42,19 @@ def score_anomaly(task: Task) -> list[Score]:
             seed_batch(number)  # uniform dequantisation draws noise
             metric.update(task.model.log_prob(image).detach().double().cpu())
     high, low, labels = _values(upright), _values(turned), _values(label)
-    classes = {
-        str(c): round(float(auroc(high[labels == c], low[labels == c])), 4)
-        for c in range(task.data.spec.classes)
-        if (labels == c).any()
-    }
-    return [
-        scored(
-            "anomaly_auroc", float(auroc(high, low)), {"by_class": classes} if classes else {},
-            against="upside-down", by="log-likelihood", count=task.count, split=task.split,
-        )
-    ]  # fmt: skip
+
+    def compute() -> list[tuple[float, dict[str, Any]]]:
+        if lost := int((high.isnan() | low.isnan()).sum()):
+            raise ValueError(f"{lost} of {len(high)} images have no log-likelihood")
+        classes = {
+            str(c): round(float(auroc(high[labels == c], low[labels == c])), 4)
+            for c in range(task.data.spec.classes)
+            if (labels == c).any()
+        }
+        return [(float(auroc(high, low)), {"by_class": classes} if classes else {})]
+
+    how = {"against": "upside-down", "by": "log-likelihood"}
+    return measure(["anomaly_auroc"], compute, **how, count=task.count, split=task.split)
 
 
 def _values(metric: CatMetric) -> Tensor:

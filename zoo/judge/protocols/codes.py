@@ -22,7 +22,10 @@ def score_classifier(task: Task) -> list[Score]:
     """Error of a supervised classifier."""
     accuracy = MulticlassAccuracy(task.data.spec.classes, average="micro")
     for _, batch in task.batches(task.split, "classes"):
-        accuracy.update(task.model.probabilities(batch.image).cpu(), batch.label)
+        told = task.model.probabilities(batch.image).cpu()
+        if not told.isfinite().all():
+            raise ValueError("the network gives probabilities that are no numbers")
+        accuracy.update(told, batch.label)
     return [scored("error", 1 - float(accuracy.compute()), **task.scope)]
 
 

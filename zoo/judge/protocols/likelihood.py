@@ -68,6 +68,11 @@ def bound_in_chunks(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: i
     return joined_bound((elbo(x, count), count) for count in counts)
 
 
+def _mean() -> MeanMetric:
+    """Returns a mean that is no number if a single image's value is none; none are left out."""
+    return MeanMetric(nan_strategy=math.nan).to(torch.float64)
+
+
 def _pixels(task: Task) -> str:
     """Names what a pixel is to the model: a bit, or which values."""
     spec, levels = task.data.spec, getattr(task.model, "levels", 256)
@@ -93,7 +98,7 @@ def score_log_prob(task: Task) -> list[Score]:
     as ``log_density``, of pixels dequantised uniformly and scaled to [0, 1] (the protocol of Dinh
     et al. 2014, arXiv:1410.8516, Table 1), or of points of the plane in [0, 1]^2.
     """
-    mean = MeanMetric().to(torch.float64)
+    mean = _mean()
     for number, batch in task.batches(task.split, "log-likelihood"):
         seed_batch(number)  # uniform dequantisation draws noise
         mean.update(task.model.log_prob(batch.image).detach().double().cpu())
@@ -123,7 +128,7 @@ def fits_ensemble(task: Task) -> bool:
 @protocol("ensemble", fits_ensemble, ["nll"])
 def score_ensemble(task: Task) -> list[Score]:
     """Log-likelihood of the split under the average, such as that over orders of the pixels."""
-    mean = MeanMetric().to(torch.float64)
+    mean = _mean()
     for number, batch in task.batches(task.split, "log-likelihood of the average"):
         seed_batch(number)
         mean.update(task.model.ensemble_log_prob(batch.image).detach().double().cpu())
@@ -153,7 +158,7 @@ def score_elbo(task: Task) -> list[Score]:
     Where grey values stand for expected bits, the bound is one on a cross-entropy. It is given for
     comparison only, and importance samples, which lead to a likelihood, are not drawn.
     """
-    one, many = MeanMetric().to(torch.float64), MeanMetric().to(torch.float64)
+    one, many = _mean(), _mean()
     how = _pixels(task)
     samples = 1 if how == "expected-bits" else task.importance_samples
     for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
