@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo.core.errors import UserError
-from zoo.core.files import json_text, replacing, write_json, write_text
+from zoo.core.files import json_text, read_regular, replacing, sha256, write_json, write_text
 
 
 def test_text_is_written_in_new_folders_with_ordinary_permissions(tmp_path):
@@ -78,3 +78,50 @@ def test_a_folder_of_the_name_or_a_file_for_a_folder_is_a_wrong_request(tmp_path
         with pytest.raises(UserError, match="cannot write"):
             write_text(path, "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+# ------------------------------------------------------------------------- only files are read
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_folder(path):
+    path.mkdir()
+
+
+def make_link_to(target):
+    return lambda path: path.symlink_to(target)
+
+
+NO_FILES = {
+    "pipe": make_pipe,
+    "folder": make_folder,
+    "endless device": make_link_to("/dev/zero"),
+    "empty device": make_link_to("/dev/null"),
+    "link to nothing": make_link_to("nothing"),
+    "link to itself": make_link_to("x"),
+    "nothing": lambda path: None,
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+@pytest.mark.parametrize("case", NO_FILES)
+def test_what_is_no_file_is_an_error_at_once(case, tmp_path):
+    path = tmp_path / "x"
+    NO_FILES[case](path)
+    for read in (lambda: read_regular(path, 10), lambda: sha256(path)):
+        with pytest.raises(OSError, match="x"):
+            read()
+
+
+def test_a_file_is_read_up_to_its_limit_and_a_byte_more(tmp_path):
+    (tmp_path / "file").write_bytes(b"0123456789")
+    (tmp_path / "link").symlink_to("file")
+    for name in ("file", "link"):
+        assert read_regular(tmp_path / name, 10) == b"0123456789"
+        assert read_regular(tmp_path / name, 2**40) == b"0123456789"
+        assert read_regular(tmp_path / name, 3) == b"0123"
+    with pytest.raises(OSError, match="Invalid"):
+        read_regular(tmp_path / "a\0b", 3)

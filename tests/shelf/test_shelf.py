@@ -258,6 +258,23 @@ def test_the_shelf_refuses(case, root):
     assert len(str(refused.value)) < 400
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+@pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("file", ["card", "weights", "index"])
+def test_what_is_no_file_is_refused_at_once(what, file, root):
+    path = {"card": root / "one/card.json", "index": root / "index.json"}.get(file)
+    path = path or weights_of(root)
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(UserError, match="one"):
+        load("one", shelf=root)
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "Upper", "-x", "ü"])
 def test_a_name_with_a_path_is_not_written(name, tmp_path):
     with pytest.raises(UserError, match="no name"):

@@ -9,6 +9,7 @@ import shutil
 import ssl
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 import zoo
+from zoo.core import waiting
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import MODELS
@@ -457,3 +459,46 @@ def test_the_cache_lies_where_the_platform_wants_it(monkeypatch):
     assert cache_folder() == Path("/home/me/Library/Caches/zoo-generative")
     monkeypatch.setenv("ZOO_CACHE", "/tmp/mine")
     assert cache_folder() == Path("/tmp/mine")
+
+
+# ------------------------------------------------------------------------- servers that dawdle
+
+
+def dawdle(answer):
+    """Serves https, one byte of an answer every tenth of a second; the last one comes for ever."""
+
+    def serve(handler):
+        try:
+            for byte in answer:
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+                time.sleep(0.1)
+            while True:
+                handler.wfile.write(answer[-1:])
+                handler.wfile.flush()
+                time.sleep(0.1)
+        except OSError:
+            handler.close_connection = True  # whoever asked has gone
+
+    return serve
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+DAWDLERS = {
+    "status": b"HTTP/1.1 200 O",
+    "a header": HEAD + b"X-Long: a",
+    "the body": HEAD + b"Content-Length: 100000\r\n\r\nx",
+    "a body of unknown length": HEAD + b"\r\nx",
+    "chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n1",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", DAWDLERS)
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(case, place, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE", 3.0)
+    monkeypatch.setattr(place.server.http.RequestHandlerClass, "do_GET", dawdle(DAWDLERS[case]))
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=r"cannot be fetched: only \d+ bytes came in \d seconds"):
+        download(f"{place.server.root}/m/card.json", 2**20)
+    assert time.monotonic() - begun < 10

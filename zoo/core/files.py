@@ -8,11 +8,12 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from zoo.core.errors import UserError
 
@@ -21,6 +22,8 @@ __all__ = [
     "is_plain_name",
     "is_sha256",
     "json_text",
+    "open_regular",
+    "read_regular",
     "replacing",
     "replacing_folder",
     "sha256",
@@ -53,6 +56,43 @@ def is_sha256(text: object) -> bool:
         (True, False, False)
     """
     return isinstance(text, str) and SHA256.fullmatch(text) is not None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a file for reading, if it is one: a device or a pipe would keep whoever reads it.
+
+    A symbolic link may lead to it. What was opened is looked at, not the name, which may have
+    changed in between.
+
+    Raises:
+        OSError: if it cannot be opened, or is no regular file.
+    """
+    flags = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NONBLOCK", "O_BINARY"))
+    try:
+        handle = os.open(path, flags)
+    except ValueError:  # a name with a null
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path)) from None
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Reads a file as `open_regular` opens it; of a larger one than the limit one byte more.
+
+    Args:
+        path: The file.
+        limit: Bytes; more than them are never read, whatever the file does meanwhile.
+
+    Raises:
+        OSError: if it cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
 
 
 @contextmanager
@@ -161,7 +201,7 @@ def json_text(value: Any) -> str:
 
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         found = hashlib.sha256()
         while block := file.read(2**20):
             found.update(block)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.errors import UserError, did_you_mean
-from zoo.core.files import PACKAGE
+from zoo.core.files import PACKAGE, read_regular
 from zoo.recipe.checking import check_recipe
 from zoo.recipe.yaml12 import NotYAML, read_yaml
 
 __all__ = ["Recipes", "find_recipe", "read_recipe", "recipe_folder"]
+
+LARGEST_RECIPE = 2**20  # bytes
 
 
 def recipe_folder() -> Path:
@@ -43,7 +45,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
         UserError: if the file is no YAML mapping, or `check_recipe` refuses it.
     """
     try:
-        recipe = read_yaml(path.read_text(encoding="utf-8"))
+        content = read_regular(path, LARGEST_RECIPE)
+        if len(content) > LARGEST_RECIPE:
+            raise UserError(f"recipe {path} is larger than {LARGEST_RECIPE:,} bytes; refused.")
+        recipe = read_yaml(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise UserError(f"recipe {path} is not a text file.") from None
     except NotYAML as error:

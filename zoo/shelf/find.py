@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.errors import UserError, did_you_mean
-from zoo.core.files import PACKAGE, is_sha256, replacing
+from zoo.core.files import PACKAGE, is_sha256, read_regular, replacing
 from zoo.shelf.card import CARD, LARGEST_CARD, NAME, Place, digest, open_entry
 from zoo.shelf.hub import Hub
 from zoo.shelf.web import Web, cache_folder, check_url, download
@@ -102,14 +102,14 @@ class Folder:
     hashes: Sequence[str]
 
     def read(self, file: str, hashes: Sequence[str], limit: int) -> bytes:
-        """Returns a file; nothing of one that is too large, whose hash is wrong then.
+        """Returns a file; of one that is too large a part, whose hash is wrong then.
 
         Raises:
             UserError: if it cannot be read.
         """
         path = self.folder / file
         try:
-            return path.read_bytes() if path.stat().st_size <= limit else b""
+            return read_regular(path, limit)
         except OSError as error:
             what = "card" if file == CARD else "weights"
             reason = error.strerror or error
@@ -223,7 +223,7 @@ def read_index(root: Path) -> dict[str, list[str]]:
     if not path.is_file():
         return {}
     try:
-        return _parse_index(path.read_bytes(), path)
+        return _parse_index(read_regular(path, LARGEST_CARD), path)
     except OSError:
         raise UserError(f"{path} is no readable index of the shelf.") from None
 
@@ -257,7 +257,7 @@ def _web_index(root: str) -> dict[str, list[str]]:
     except UserError:
         if not kept.is_file():
             raise
-        content = kept.read_bytes()
+        content = read_regular(kept, LARGEST_CARD)
     cards = _parse_index(content, url)
     with replacing(kept) as temporary:
         temporary.write_bytes(content)

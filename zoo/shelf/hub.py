@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,8 @@ from typing import Any
 
 from zoo import __version__
 from zoo.core.errors import UserError
+from zoo.core.files import read_regular
+from zoo.core.waiting import at_a_pace
 from zoo.shelf.card import CARD, digest, split_pin
 from zoo.shelf.web import cache_folder, tell
 
@@ -113,7 +115,10 @@ class Hub:
             "endpoint": _endpoint(), "library_name": "zoo", "library_version": __version__,
         }  # fmt: skip
         with _in_a_sentence(f"{file} of {self.label}"):
-            about = hub.hf_hub_download(**request, revision=self.revision, dry_run=True)
+            about = at_a_pace(
+                lambda: hub.hf_hub_download(**request, revision=self.revision, dry_run=True),
+                lambda: 0,
+            )
             if not COMMIT.fullmatch(str(about.commit_hash)):  # the library's cache has it in paths
                 raise UserError(f"{file} of {self.label}: the hub names a commit that is none.")
             if about.file_size is None or about.file_size > limit:
@@ -121,10 +126,14 @@ class Hub:
                     f"{file} of {self.label} is larger than the {limit:,} bytes that it may have; "
                     "refused."
                 )
-            path = hub.hf_hub_download(
-                **request, revision=self.revision, force_download=again, tqdm_class=_silent()
+            bar = _silent()
+            path = at_a_pace(
+                lambda: hub.hf_hub_download(
+                    **request, revision=self.revision, force_download=again, tqdm_class=bar
+                ),
+                _incomplete,
             )
-            content = Path(path).read_bytes()
+            content = read_regular(Path(path), limit)
         self.folder = Path(path).parent
         self.revision = self.folder.name  # the commit: the weights are of the card's, too
         return content, again or not about.is_cached
@@ -133,6 +142,15 @@ class Hub:
         """Says which hash is not whose, and what may be done about it."""
         whose = "the address's" if file == CARD else "the card's"
         return f"the hash of {file} in the repository is not {whose}; refused."
+
+
+def _incomplete() -> int:
+    """Says how many bytes have come of what the library is fetching."""
+    found = 0
+    for path in (cache_folder() / "hub").rglob("*.incomplete"):
+        with suppress(OSError):  # complete in the meantime
+            found += path.stat().st_size
+    return found
 
 
 def _silent() -> Any:

@@ -30,8 +30,9 @@ from urllib.request import (
 
 from zoo import __version__
 from zoo.core.errors import UserError
-from zoo.core.files import replacing
-from zoo.core.text import say
+from zoo.core.files import read_regular, replacing
+from zoo.core.text import clean, say
+from zoo.core.waiting import at_a_pace
 from zoo.shelf.card import CARD, digest, split_pin
 
 __all__ = ["Web", "cache_folder", "check_url", "download", "tell"]
@@ -103,7 +104,7 @@ class Web:
         """
         kept = self.folder / file
         try:
-            content = kept.read_bytes()
+            content = read_regular(kept, limit)
             if digest(content) in hashes:
                 return content
         except OSError:
@@ -195,23 +196,29 @@ def download(url: str, limit: int) -> bytes:
         url, headers={"User-Agent": f"zoo/{__version__}", "Accept-Encoding": "identity"}
     )
     content = bytearray()
-    try:
+
+    def fetch() -> int | None:
+        """Returns the size that was announced."""
         with _opener().open(request, timeout=TIMEOUT) as answer:
             announced = answer.headers.get("Content-Length") or ""
             size = int(announced) if re.fullmatch(r"[0-9]{1,18}", announced) else None
-            while size is None or size <= limit:
-                block = answer.read(BLOCK)
-                content += block
+            while size is None or len(content) < size <= limit:
+                block = answer.read1(BLOCK)
+                content.extend(block)
                 if not block or len(content) > limit:
                     break
+            return size
+
+    try:
+        size = at_a_pace(fetch, lambda: len(content))
     except HTTPError as error:
         with error:
             raise UserError(
-                f"{url} cannot be fetched: the server answered {error.code} {error.reason}."
+                f"{url} cannot be fetched: the server answered {error.code} {clean(error.reason)}."
             ) from None
     except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
-        said = str(getattr(reason, "strerror", None) or reason or type(error).__name__)
+        said = clean(getattr(reason, "strerror", None) or reason or type(error).__name__)
         raise UserError(
             f"{url} cannot be fetched: {said.rstrip('.')}. Is there a network?"
         ) from None
