@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
 from zoo.core.errors import UserError
-from zoo.data import ImageSpec
+from zoo.core.files import open_regular, read_regular
+from zoo.core.text import clean
 from zoo.recipe.reading import read_recipe
+from zoo.recipe.values import misfit
 from zoo.shelf.card import NAME
 from zoo.shelf.run_folder import RunFolder
-from zoo.shelf.weights import build_model, check_fit, load
+from zoo.shelf.weights import build_model, check_fit, image_spec, is_plain, load
 
-__all__ = ["is_run", "load_any", "load_run", "read_checkpoint"]
+__all__ = ["is_run", "load_any", "load_run", "read_checkpoint", "read_training"]
+
+COUNTS = ("it.loops.", "it.callbacks.Checkpoints.", "it.epoch", "it.global_step")
+LARGEST_RECORD = 2**20  # bytes of environment.json
+VERSION = re.compile(r"([2-9]|\d\d+)\.\d+[\w.+-]*")  # of Lightning, since it names its loops so
 
 
 def load_any(name_or_run: str) -> Any:
@@ -44,8 +51,8 @@ def load_run(path: str | Path) -> Any:
         raise UserError(f"the run {path} has no checkpoint yet.")
     recipe = read_recipe(folder.recipe)
     try:
-        spec = ImageSpec(**json.loads(folder.environment.read_text(encoding="utf-8"))["spec"])
-    except (ValueError, KeyError, TypeError):
+        spec = image_spec(json.loads(read_regular(folder.environment, LARGEST_RECORD))["spec"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{folder.environment} does not say what images the run had.") from None
     model = build_model(recipe["model"], spec)
     state = read_checkpoint(folder.last)["state_dict"]
@@ -61,7 +68,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: if the file is damaged, or holds anything but tensors and plain values.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise UserError(
             f"{path} is damaged, or holds more than tensors and plain values, which could run "
@@ -73,4 +81,141 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path} is no checkpoint of a run.")
+    if not all(isinstance(key, str) for key in (*checkpoint, *state)):
+        raise UserError(f"{path} is no checkpoint of a run: a name in it is no text.")
     return checkpoint
+
+
+# ---------------------------------------------------------------- the state of training
+
+
+class Kept(TypedDict):
+    """What the zoo's callback keeps."""
+
+    batches: int
+    step: int
+    seconds: float
+    best_value: float | None
+
+
+class Seeded(TypedDict):
+    """The seed of the run's noise."""
+
+    seed: int
+
+
+class Watched(TypedDict):
+    """What was seen of the run's health."""
+
+    history: dict[str, list[float]]
+    findings: dict[str, Any]
+
+
+class Callbacks(TypedDict, total=False):
+    """Those of the zoo; a person's own keep what they like."""
+
+    SeedEachBatch: Seeded
+    Health: Watched
+
+
+class AllCallbacks(Callbacks):
+    """With the one that every run of the zoo has."""
+
+    Checkpoints: Kept
+
+
+class Counted(TypedDict):
+    """How much was begun and how much completed."""
+
+    ready: int
+    completed: int
+
+
+class Progress(TypedDict):
+    """Over the whole run, and in this epoch."""
+
+    total: Counted
+    current: Counted
+
+
+class BatchProgress(Progress):
+    """And whether the epoch is over."""
+
+    is_last_batch: bool
+
+
+class LoaderStates(TypedDict, total=False):
+    """Where each loader stands."""
+
+    combined_loader: list[dict[str, int]]
+
+
+FitLoop = TypedDict(
+    "FitLoop",
+    {
+        "state_dict": LoaderStates,
+        "epoch_loop.batch_progress": BatchProgress,
+        "epoch_loop.state_dict": dict[str, Any],
+        "epoch_progress": Progress,
+    },
+)
+
+
+class Loops(TypedDict):
+    """Lightning's loops."""
+
+    fit_loop: FitLoop
+
+
+class Optimizer(TypedDict):
+    """An optimiser's averages, by the number of the parameter."""
+
+    state: dict[int, Any]
+    param_groups: list[dict[str, Any]]
+
+
+Training = TypedDict(
+    "Training",
+    {
+        "epoch": int,
+        "global_step": int,
+        "pytorch-lightning_version": str,
+        "loops": Loops,
+        "callbacks": AllCallbacks,
+        "optimizer_states": list[Optimizer],
+        "lr_schedulers": list[dict[str, Any]],
+    },
+)
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint from which training can go on.
+
+    Raises:
+        UserError: as `read_checkpoint`, or if the state of training is missing or damaged.
+    """
+    checkpoint = read_checkpoint(path)
+    callbacks = checkpoint.get("callbacks")
+    lost = not {"loops", "optimizer_states"} <= checkpoint.keys()
+    if lost or (isinstance(callbacks, dict) and "Checkpoints" not in callbacks):
+        raise UserError(f"{path} holds weights but no state of training; it cannot be continued.")
+    found = misfit(checkpoint, Training, "it") or _strange(checkpoint, "it")
+    if found is None and not VERSION.fullmatch(checkpoint["pytorch-lightning_version"]):
+        found = "it was written by no known version of Lightning."
+    if found is not None:
+        raise UserError(f"the state of training in {path} is damaged: {found.removeprefix('it.')}")
+    return checkpoint
+
+
+def _strange(value: Any, name: str) -> str | None:
+    """Finds what no training has: a count below zero, or a tensor that is not plain."""
+    if isinstance(value, Tensor):
+        return None if is_plain(value) else f"{clean(name)} is no plain tensor."
+    if type(value) is int and value < -1 and name.startswith(COUNTS):
+        return f"{clean(name)} must not be below zero, got {value}."
+    if isinstance(value, (dict, list, tuple)):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in pairs:
+            if found := _strange(part, f"{name}.{key}"):
+                return found
+    return None

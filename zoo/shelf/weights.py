@@ -21,7 +21,7 @@ from zoo.recipe.values import check_values
 from zoo.shelf.card import Entry, digest, open_entry
 from zoo.shelf.find import find
 
-__all__ = ["build_model", "check_fit", "image_spec", "load", "load_entry"]
+__all__ = ["build_model", "check_fit", "image_spec", "is_plain", "load", "load_entry"]
 
 
 def load(name: str, *, shelf: Path | None = None) -> Any:
@@ -105,6 +105,12 @@ def build_model(section: Any, spec: ImageSpec) -> Any:
         return build("model", section, spec=spec).to(memory_format=torch.channels_last)
 
 
+def is_plain(tensor: Tensor) -> bool:
+    """Says whether a tensor from a file has numbers in memory, one after the other."""
+    strided = tensor.layout is torch.strided and not tensor.is_quantized
+    return strided and not tensor.is_complex() and not tensor.is_meta
+
+
 def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
     """Refuses weights of another architecture: every name and shape must be right.
 
@@ -124,6 +130,13 @@ def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: s
             f"{len(foreign)} are unknown, for example {example}."
         )
     for key, tensor in state.items():
+        if not is_plain(tensor):
+            raise UserError(f"{what} are damaged: {key} is no plain tensor.")
+        if tensor.is_floating_point() != wanted[key].is_floating_point():
+            raise UserError(
+                f"{what} are of another architecture: {key} holds {tensor.dtype}, the model wants "
+                f"{wanted[key].dtype}."
+            )
         if tensor.shape != wanted[key].shape:
             raise UserError(
                 f"{what} are of another architecture: {key} has shape {tuple(tensor.shape)}, "

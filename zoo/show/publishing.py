@@ -20,7 +20,7 @@ from zoo.shelf.find import read_card
 from zoo.shelf.hub import push
 from zoo.shelf.page import model_card
 from zoo.shelf.run_folder import RunFolder
-from zoo.shelf.run_weights import load_run, read_checkpoint
+from zoo.shelf.run_weights import load_run, read_training
 from zoo.shelf.weights import load
 from zoo.shelf.writing import write_entry
 from zoo.show.drawing import unseen
@@ -122,8 +122,8 @@ def _training(run: Path) -> dict[str, Any]:
     ran_on.pop("command", None)
     if isinstance(ran_on.get("data"), dict):
         ran_on["data"].pop("path", None)
-    trained = read_checkpoint(folder.last).get("callbacks", {}).get("Checkpoints", {})
-    if trained.get("batches") != ran_on.get("batches"):
+    trained = read_training(folder.last)["callbacks"]["Checkpoints"]
+    if trained["batches"] != ran_on.get("batches"):
         raise UserError(
             f"the run {run} has not ended: wait for it, or continue it with --ckpt_path "
             f"{folder.last}."

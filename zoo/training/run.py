@@ -30,7 +30,7 @@ from zoo.recipe.help import OPTIONS
 from zoo.recipe.reading import read_recipe
 from zoo.recipe.yaml12 import NotYAML, read_yaml
 from zoo.shelf.run_folder import RunFolder, write_environment
-from zoo.shelf.run_weights import read_checkpoint
+from zoo.shelf.run_weights import read_training
 from zoo.shelf.weights import check_fit
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
@@ -236,14 +236,9 @@ class Fit(LightningCLI):
 
     def _check_checkpoint(self, path: Path) -> None:
         """Refuses a checkpoint that is damaged, unsafe or of another model."""
-        checkpoint = read_checkpoint(path)
-        callbacks = checkpoint.get("callbacks", {})
-        if not {"loops", "optimizer_states"} <= checkpoint.keys() or "Checkpoints" not in callbacks:
-            raise UserError(
-                f"{path} holds weights but no state of training; it cannot be continued."
-            )
+        checkpoint = read_training(path)
         check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
-        self.seen = callbacks["Checkpoints"]
+        self.seen = checkpoint["callbacks"]["Checkpoints"]
 
     def _check_recipe(self, path: Path) -> None:
         """Refuses to continue a run as another one: its records would tell neither's story."""
