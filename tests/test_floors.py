@@ -85,6 +85,18 @@ def test_imports_go_strictly_down(path):
             assert floor(there) < floor(here), f"{path} imports {module}, which is not below it"
 
 
+def test_contributing_shows_the_wings():
+    rows = ["| floor | wing | what it is |", "|---:|---|---|"]
+    rows.append(f"| {len(WINGS) + 1} | `zoo/*.py` | The commands, thin: {', '.join(VERBS)}. |")
+    for level, names in reversed(list(enumerate(WINGS, start=1))):
+        for name in sorted(names):
+            doc = ast.get_docstring(ast.parse((ZOO / name / "__init__.py").read_text()))
+            rows.append(f"| {level} | `{name}/` | {doc.splitlines()[0]} |")
+    begin = "<!-- wings, from the top floor down: tests/test_floors.py -->\n"
+    _, _, rest = (ROOT / "CONTRIBUTING.md").read_text().partition(begin)
+    assert rest.partition("\n<!-- end of wings -->")[0] == "\n".join(rows)
+
+
 def test_no_circle_runs_through_files():
     home = {}
     for path in FILES:

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import ModuleType
 
 from zoo.core.errors import UserError
-from zoo.core.registry import DISCOVER
 
 __all__ = ["GROUP", "discover", "load_plugin", "modules", "take_plugins"]
 
@@ -94,6 +93,8 @@ def _from_file(path: Path) -> ModuleType:
 def discover() -> None:
     """Imports the plug-ins of ``$ZOO_PLUGINS`` and of installed packages, once.
 
+    Called before a registry says what it does not have.
+
     Raises:
         UserError: if one of them fails.
     """
@@ -104,9 +105,6 @@ def discover() -> None:
         load_plugin(name)
     for entry in entry_points(group=GROUP):
         load_plugin(entry.value.partition(":")[0])
-
-
-DISCOVER.append(discover)
 
 
 def take_plugins(arguments: Sequence[str]) -> list[str]:

@@ -11,19 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from zoo.core.errors import UserError, did_you_mean
+from zoo.core.plugins import discover
 from zoo.core.text import quoted
 
 __all__ = ["Registry"]
 
 T = TypeVar("T")
-
-DISCOVER: list[Callable[[], None]] = []
-"""Imports what installed packages bring; called before a registry says what it does not have."""
-
-
-def _discover() -> None:
-    for look in DISCOVER:
-        look()
 
 
 class Registry(Mapping[str, T]):
@@ -74,7 +67,7 @@ class Registry(Mapping[str, T]):
         if name not in self._entries and name in self.homes:
             importlib.import_module(self.homes[name])
         elif name not in self._entries:
-            _discover()
+            discover()
         try:
             return self._entries[name]
         except KeyError:
@@ -88,11 +81,11 @@ class Registry(Mapping[str, T]):
     def __contains__(self, name: object) -> bool:
         if name in self._entries or name in self.homes:
             return True
-        _discover()
+        discover()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        _discover()
+        discover()
         return iter([*self.homes, *(name for name in self._entries if name not in self.homes)])
 
     def __len__(self) -> int:
