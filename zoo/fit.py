@@ -47,6 +47,7 @@ def _quieten() -> None:
         ".*isinstance.treespec, LeafSpec.*",
         ".*smaller than the logging interval.*",
         ".*overridden `on_before_batch_transfer` in `LightningModule`.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",  # such as a time limit
         "LightningCLI's args parameter.*",
         ".*recommended to use .self.log.*sync_dist=True.*",  # all processes log the joint figure
     ):

@@ -131,6 +131,29 @@ def test_automatic_optimisation_continues_exactly(tmp_path, accident_at, batch, 
     assert steps == sorted({*range(5, 3 * per_epoch + 1, 5), *(per_epoch * e for e in (1, 2, 3))})
 
 
+@pytest.mark.parametrize("accumulate, stop", [(1, 28), (2, 28), (2, 29), (2, 38), (2, 19), (4, 27)])
+def test_a_run_that_stops_itself_continues_exactly(tmp_path, accumulate, stop):
+    """Gradients that were gathered when it stopped, but not used, are gathered again."""
+
+    class Stop(L.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            trainer.should_stop = trainer.fit_loop.total_batch_idx + 1 == stop
+
+    more = {"accumulate_grad_batches": accumulate}
+    whole, trainer = run(tmp_path / "whole", **more)
+    _, early = run(tmp_path / "parts", save_every=1000, callbacks=[Stop()], **more)
+    assert early.fit_loop.total_batch_idx + 1 == stop
+    parts, other = run(tmp_path / "parts", tmp_path / "parts/checkpoints/last.ckpt", **more)
+
+    # Not the buffers: the statistics of batch normalisation have seen such images twice.
+    for key, tensor in whole.named_parameters():
+        assert torch.equal(tensor, parts.state_dict()[key]), key
+    assert other.global_step == trainer.global_step
+    assert other.fit_loop.total_batch_idx == trainer.fit_loop.total_batch_idx == 3 * BATCHES - 1
+    stepped = [one.fit_loop.epoch_loop._batches_that_stepped for one in (trainer, other)]
+    assert stepped[0] == stepped[1]
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path):
     class Bad(Denoiser):
         def training_step(self, batch, batch_idx):

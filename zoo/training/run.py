@@ -34,6 +34,7 @@ from zoo.shelf.run_weights import read_training
 from zoo.shelf.weights import check_fit
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
+from zoo.training.continuing import ended_by, place_of
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
 
@@ -239,6 +240,20 @@ class Fit(LightningCLI):
         checkpoint = read_training(path)
         check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
         self.seen = checkpoint["callbacks"]["Checkpoints"]
+        self._check_plan(path, checkpoint)
+
+    def _check_plan(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        """Refuses a plan that asks for less than is done."""
+        plan = self.config_init["trainer"]
+        place = place_of(checkpoint["loops"]["fit_loop"], plan["limit_train_batches"])
+        steps = int(checkpoint["global_step"])
+        for key, done in (("max_epochs", place.epochs), ("max_steps", steps)):
+            if plan[key] not in (None, -1) and plan[key] < done:
+                what = key.removeprefix("max_")
+                raise UserError(
+                    f"{path} was written after {done:,} {what}, more than --trainer.{key} "
+                    f"{plan[key]}: raise it to go on."
+                )
 
     def _check_recipe(self, path: Path) -> None:
         """Refuses to continue a run as another one: its records would tell neither's story."""
@@ -314,11 +329,22 @@ class Fit(LightningCLI):
         )
 
     def _summarise(self) -> None:
-        folder = self.folder
-        print(f"done in {self._checkpoints().seconds:.0f} s; look into {folder.path}")
+        folder, checkpoints = self.folder, self._checkpoints()
+        if not folder.last.is_file():
+            print(f"nothing is saved: {self._why_nothing()}", flush=True)
+            return
+        if self.checkpoint is not None and checkpoints.batches == self.seen["batches"]:
+            print(f"nothing was left to train: {ended_by(self.trainer)}; raise it to go on")
+        print(f"done in {checkpoints.seconds:.0f} s; look into {folder.path}")
         if folder.evaluation.is_file():
             for score in json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]:
                 print(f"  {score_line(score)}")
-        print(f"  pictures  {folder.pictures}")
+        if folder.pictures.is_dir():
+            print(f"  pictures  {folder.pictures}")
         print(f"  next      python -m zoo.sample {folder.path} --out grid.png")
         print(f"            python -m zoo.evaluate {folder.path}", flush=True)
+
+    def _why_nothing(self) -> str:
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return "this was a rehearsal; leave --trainer.fast_dev_run away to train"
+        return "no batch was trained; raise the limits of --trainer to train"

@@ -42,6 +42,7 @@ from zoo.training.callbacks import (
     Stopped,
     atomic_checkpoints,
 )
+from zoo.training.continuing import EpochLoop
 
 __all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
 
@@ -199,8 +200,15 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
         trainer = L.Trainer(**arguments)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise _refusal(error) or error from error
+    _go_on_exactly(trainer)
     _spare_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     return trainer
+
+
+def _go_on_exactly(trainer: L.Trainer) -> None:
+    own = EpochLoop(trainer, trainer.min_epochs, trainer.max_epochs)
+    own.epoch_loop = trainer.fit_loop.epoch_loop
+    trainer.fit_loop = own
 
 
 def _spare_empty_hooks(callbacks: list[Callback]) -> None:

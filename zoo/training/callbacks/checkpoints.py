@@ -131,7 +131,10 @@ class Checkpoints(Checkpoint):
             raise Stopped(stop, seen)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Gives the signals back: nothing is left to be saved."""
+        """Saves what no other moment has saved, and gives the signals back."""
+        seen = trainer.fit_loop.total_batch_idx + 1
+        if seen > self.batches:
+            self._save(trainer, self.last, seen)
         self.seconds += time.perf_counter() - self._since
         self._since = time.perf_counter()
         self._signals.release()

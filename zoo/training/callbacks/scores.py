@@ -63,7 +63,7 @@ class Scores(L.Callback):
 
     def _write_report(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         trial = trainer.fast_dev_run  # type: ignore[attr-defined]
-        if self.report is None or trial:
+        if self.report is None or trial or trainer.global_step == 0:  # nothing was learnt
             return
         task = self._task(trainer, pl_module, "test", 10_000)
         if not fitting(task):
