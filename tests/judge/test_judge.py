@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,16 @@ def test_data_come_from_the_recipe_or_by_name(subject):
     assert type(data_for(subject, "Digits", None)).__name__ == "Digits"
     with pytest.raises(UserError, match="Did you mean Digits"):
         data_for(subject, "digit", None)
+
+
+def test_models_of_bits_and_of_greys_are_compared_on_data_that_are_named(subject):
+    """Naming the data is what a refusal to compare advises; bits would differ from greys again."""
+    section = {"class_path": "Digits", "init_args": {"binarize": "dynamic", "pad": 12}}
+    bits = replace(subject, data=section)
+    subject.model.spec = ImageSpec(1, 12, 12, 10)
+    assert data_for(bits, None, None).binarize == "dynamic"
+    named = data_for(bits, "Digits", None)
+    assert named.binarize == "none" and named.spec.shape == (1, 12, 12)
 
 
 def test_data_of_another_shape_are_refused(subject):

@@ -106,6 +106,9 @@ def data_for(
         check_choice("data set", name, DATASETS)
         if name != class_name("data", own):
             own = _fitting(name, subject)
+        else:  # what is named is compared: bits are a choice of one recipe
+            kept = {k: v for k, v in (own.get("init_args") or {}).items() if k != "binarize"}
+            own = {**own, "init_args": kept}
     kind = class_name("data", own)
     allowed = signature(DATASETS[kind]).parameters
     if path is not None and "path" not in allowed:
