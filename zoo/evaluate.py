@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
         return
     if options.json is not None:
         write_json(options.json, report)
-    Console().print(score_table(f"{subject.name} on {type(data).__name__}", report["scores"]))
+    Console().print(score_table(f"{subject.name} on {data.name}", report["scores"]))
 
 
 main = command("zoo.evaluate", run)

@@ -217,3 +217,13 @@ def test_what_the_zoo_fills_in_cannot_be_overridden_by_a_section():
 @pytest.mark.parametrize("section", [None, 3, {}, {"class_path": 3}, {"class_path": "Unknown"}])
 def test_a_section_that_names_nothing_is_refused(section):
     refusal(build, "model", section)
+
+
+def test_a_pair_of_which_one_lacks_what_the_other_needs_is_refused_in_a_sentence():
+    recipe = {"model": "Classifier", "data": "Digits"}
+    assert check_arguments([], recipe) == []
+    with pytest.raises(UserError, match=r"^Classifier needs labels, which CaptionedShapes does not "
+                                        r"have: choose Digits, MNIST, .* or \w+\.$"):  # fmt: skip
+        check_arguments(["--data", "CaptionedShapes"], recipe)
+    with pytest.raises(UserError, match="PixelCNN needs images, which TwoMoons does not have"):
+        check_arguments(["--data=TwoMoons", "--model", "PixelCNN"], recipe)

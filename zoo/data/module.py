@@ -91,6 +91,7 @@ class ImageData(L.LightningDataModule):
     """
 
     native: ImageSpec
+    name: str  # type: ignore[assignment]  # Lightning's may be None
     kinds: tuple[Kind, ...] = ("image", "label")
     default_val_size: ClassVar[int | None] = 10_000
     own_val: ClassVar[bool] = False
@@ -128,6 +129,7 @@ class ImageData(L.LightningDataModule):
         _, height, width = fit_to_size(empty, resize, pad).shape
         self.spec = replace(self.native, height=height, width=width)
         self.kinds = held(type(self).kinds, self.spec)
+        self.name = type(self).__name__
 
     def ensure(self, part: Split) -> None:
         """Sees to it that the files of one part lie in the root, downloading what is missing.
@@ -188,7 +190,7 @@ class ImageData(L.LightningDataModule):
         if size > len(val):
             raise UserError(
                 f"--data.val_size {size} is more than the {len(val)} validation images that "
-                f"{type(self).__name__} has."
+                f"{self.name} has."
             )
         return subset(val, torch.arange(size))
 
@@ -198,7 +200,7 @@ class ImageData(L.LightningDataModule):
         if val_size >= len(images):
             raise UserError(
                 f"--data.val_size {val_size} leaves no training images: "
-                f"{type(self).__name__} has {len(images)}."
+                f"{self.name} has {len(images)}."
             )
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         shuffled = torch.randperm(len(images), generator=generator)
@@ -233,8 +235,7 @@ class ImageData(L.LightningDataModule):
         """
         model = self.trainer.lightning_module if self.trainer else None
         if stage == "fit" and isinstance(model, Model):
-            name, own = type(model).__name__, type(self).__name__
-            check_kinds(name, model.needs, own, self.kinds, kinds_of_all)
+            check_kinds(type(model).__name__, model.needs, self.name, self.kinds, kinds_of_all)
         if stage in (None, "fit", "validate"):
             self.images("train")
         if stage in (None, "test"):
@@ -330,7 +331,7 @@ class ImageData(L.LightningDataModule):
         if self.spec.points:
             look = "points of the plane"
         text = (
-            f"{type(self).__name__}: {len(train):,} training and {len(val):,} validation {look}, "
+            f"{self.name}: {len(train):,} training and {len(val):,} validation {look}, "
             f"{self.spec.classes or 'no'} classes, "
             f"values {probe.min().item():.2f} to {probe.max().item():.2f}"
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from zoo.contract.capabilities import can
 from zoo.core.errors import UserError, check_choice
 from zoo.core.files import PACKAGE, sha256
 from zoo.core.memory import keep_freed_memory
@@ -122,7 +123,7 @@ def data_for(
     if data.spec.shape != subject.model.spec.shape:
         raise UserError(
             f"{subject.name} makes images of shape {subject.model.spec.shape}, "
-            f"{type(data).__name__} has {data.spec.shape}."
+            f"{data.name} has {data.spec.shape}."
         )
     if name is None:
         check_identity(subject.learnt_from, data.identity(), subject.name)
@@ -155,14 +156,14 @@ def features_for(data: ImageData, name: str | None = None) -> Features | None:
     Raises:
         UserError: if the named network is not there or is no feature network.
     """
-    kind = data.channel_data if isinstance(data, StacksDigits) else type(data).__name__
+    kind = data.channel_data if isinstance(data, StacksDigits) else data.name
     if name in INCEPTION:
         return inception(name.removeprefix("inception-"))  # type: ignore[union-attr, arg-type]
     wanted = name or f"features_{kind.lower()}"
     if name is None and wanted not in available():
         return None
     network = load(wanted).requires_grad_(False)
-    if not hasattr(network, "features"):
+    if not can(network, "features"):
         raise UserError(f"{wanted} is no feature network; try features_mnist.")
     digest = read_card(wanted)[0]["weights"]["sha256"]
     return Features(wanted.removeprefix("features_") + "-features", network, digest)
@@ -243,7 +244,7 @@ def judge(
     """
     if not fitting(task, only):
         raise UserError(
-            f"no protocol fits {subject.name} on {type(task.data).__name__}: scores of samples "
+            f"no protocol fits {subject.name} on {task.data.name}: scores of samples "
             "need a feature network of that data set on the shelf (see python -m zoo.list), or "
             "--features inception-legacy for natural images."
         )
@@ -252,7 +253,7 @@ def judge(
         "model": type(subject.model).__name__,
         "weights_sha256": subject.weights_sha256,
         "data": {
-            "name": type(task.data).__name__,
+            "name": task.data.name,
             "binarize": task.data.binarize,
             "sha256": {split: task.data.fingerprint(split) for split in ("train", task.split)},
         },

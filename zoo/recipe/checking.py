@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from zoo.contract.spec import check_kinds
 from zoo.core.errors import UserError, check_interval, did_you_mean
 from zoo.core.outline import outline_of, trainer_arguments
 from zoo.core.registry import Registry
-from zoo.data.registry import DATASETS
+from zoo.data.registry import DATASETS, kinds_of_all
 from zoo.models.registry import MODELS
 from zoo.recipe.options import RUN_OPTIONS
 from zoo.recipe.paper import read_paper
@@ -192,7 +193,16 @@ def check_arguments(arguments: Sequence[str], recipe: dict[str, Any]) -> list[st
     for key, value in pairs:
         if key not in FLAGS:
             _check_option(key, plain_value(value or ""), chosen)
+    _check_pairing(chosen)
     return [f"--{key}" if value is None else f"--{key}={value}" for key, value in pairs]
+
+
+def _check_pairing(recipe: dict[str, Any]) -> None:
+    """Refuses a data set whose batches lack what the model needs."""
+    model, data = (class_name(kind, recipe[kind]) for kind in ("model", "data"))
+    needs = outline_of(REGISTRIES["model"], model).facts.get("needs", ())
+    kinds = outline_of(REGISTRIES["data"], data).facts["kinds"]
+    check_kinds(model, needs, data, kinds, kinds_of_all)
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:

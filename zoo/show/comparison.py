@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from zoo.contract.capabilities import Samples
+from zoo.contract.capabilities import can
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.figures import shown, split_name
 from zoo.core.files import replacing
@@ -248,7 +248,7 @@ def save_samples(subjects: Mapping[str, Subject], path: Path) -> bool:
     rows = {
         name: subject.model.sample(COLUMNS, seed=SEED)
         for name, subject in subjects.items()
-        if isinstance(subject.model, Samples)
+        if can(subject.model, "sample")
     }
     if rows:
         with replacing(path) as temporary:

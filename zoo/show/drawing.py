@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.contract.capabilities import HasLogProb, Illustrates
+from zoo.contract.capabilities import Illustrates, can
 from zoo.core.errors import UserError, did_you_mean
 from zoo.data import ImageData
 from zoo.data.captions import text_of
@@ -185,7 +185,7 @@ def _covered(mask: str, spec: Any) -> Tensor:
 
 def lacks_reconstructions(model: Any) -> str:
     """What a flow reconstructs says nothing."""
-    return "what it reconstructs is the image itself" if isinstance(model, HasLogProb) else ""
+    return "what it reconstructs is the image itself" if can(model, "log_prob") else ""
 
 
 def reconstructions(model: Any, *, images: Tensor, seed: int) -> tuple[Tensor, str]:

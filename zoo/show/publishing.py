@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.contract.capabilities import can
 from zoo.core.errors import UserError
 from zoo.core.files import PACKAGE, sha256
 from zoo.data.module import data_root
@@ -69,7 +70,7 @@ def publish(
     subject = Subject(name, published, recipe["data"], card["weights"]["sha256"], None, run,
                       RunFolder(run).learnt_from())  # fmt: skip
     data = data_for(subject, None, None)
-    features = None if hasattr(published, "features") else features_for(data)
+    features = None if can(published, "features") else features_for(data)
     reports = {
         preset: judge(subject, task_for(subject, data, features, preset), preset)
         for preset in PRESETS

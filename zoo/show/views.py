@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoo.contract.capabilities import CAPABILITIES
+from zoo.contract.capabilities import CAPABILITIES, can
 from zoo.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -149,9 +149,7 @@ class View:
 
     def can(self, model: Any) -> bool:
         """Says whether a model has the capability."""
-        return isinstance(model, CAPABILITIES[self.capability]) and callable(
-            getattr(model, self.capability, None)
-        )
+        return can(model, self.capability)
 
     def fits(self, model: Any) -> bool:
         """Says whether it can be drawn of a model."""

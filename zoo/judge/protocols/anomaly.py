@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import CatMetric
 
-from zoo.contract.capabilities import HasLogProb
+from zoo.contract.capabilities import can
 from zoo.functional.ranking import auroc
 from zoo.judge.protocols.registry import protocol
 from zoo.judge.score import Score, Task, measure, seed_batch
@@ -19,7 +19,7 @@ __all__ = ["fits_anomaly", "score_anomaly"]
 
 def fits_anomaly(task: Task) -> bool:
     """Models of images with an exact likelihood; on test images only, since it is no small work."""
-    return isinstance(task.model, HasLogProb) and not task.data.spec.points and task.split == "test"
+    return can(task.model, "log_prob") and not task.data.spec.points and task.split == "test"
 
 
 @protocol("anomaly", fits_anomaly, ["anomaly_auroc"])

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from zoo.contract.capabilities import Illustrates, InfersAttributes
+from zoo.contract.capabilities import can
 from zoo.data.loader import mix_seed
 from zoo.judge.banks import CHUNK, Bank, collect
 from zoo.judge.protocols.registry import protocol
@@ -56,7 +56,7 @@ def shows(found: Tensor, asked: Tensor) -> Tensor:
 def fits_attributes(task: Task) -> bool:
     """Networks that infer attributes, on data whose attributes are known."""
     notes = task.data.spec.attributes
-    return isinstance(task.model, InfersAttributes) and bool(notes)
+    return can(task.model, "attributes") and bool(notes)
 
 
 @protocol("attributes", fits_attributes, ["error"])
@@ -80,9 +80,9 @@ def fits_captions(task: Task) -> bool:
     """Models that illustrate captions, on data that asks, with a network that reads its notes."""
     network = None if task.features is None else task.features.network
     return (
-        isinstance(task.model, Illustrates)
+        can(task.model, "illustrate")
         and isinstance(task.data, HasPrompts)
-        and isinstance(network, InfersAttributes)
+        and can(network, "attributes")
         and network.spec.attributes == task.data.spec.attributes  # type: ignore[attr-defined]
         and task.model.words == task.data.spec.words
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchmetrics.classification import MulticlassAccuracy
 
-from zoo.contract.capabilities import Classifies, HasFeatures
+from zoo.contract.capabilities import can
 from zoo.judge.protocols.registry import protocol
 from zoo.judge.score import Score, Task, scored, seed_batch
 from zoo.metrics.clustering import ClusterAgreement, CodeError
@@ -14,7 +14,7 @@ __all__ = ["fits_classifier", "fits_codes", "score_classifier", "score_codes"]
 
 def fits_classifier(task: Task) -> bool:
     """Feature networks that learned from labels."""
-    return isinstance(task.model, HasFeatures) and task.data.spec.classes > 1
+    return can(task.model, "features") and task.data.spec.classes > 1
 
 
 @protocol("classifier", fits_classifier, ["error"])
@@ -31,7 +31,7 @@ def score_classifier(task: Task) -> list[Score]:
 
 def fits_codes(task: Task) -> bool:
     """Models that infer a class without labels, on data that has labels."""
-    return isinstance(task.model, Classifies) and task.data.spec.classes > 1
+    return can(task.model, "classify") and task.data.spec.classes > 1
 
 
 @protocol("codes", fits_codes, ["code_error", "nmi", "ari"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zoo.contract.capabilities import Encodes
+from zoo.contract.capabilities import can
 from zoo.judge.protocols.registry import protocol
 from zoo.judge.score import Score, Task, measure
 from zoo.metrics.disentanglement import beta_vae, dci, factor_vae, mig, sap
@@ -20,7 +20,7 @@ DCI = [f"dci_{what}" for what in ("disentanglement", "completeness", "informativ
 def fits_factors(task: Task) -> bool:
     """Models that encode, on data that can be rendered from known factors."""
     known = hasattr(task.data, "render") and hasattr(task.data, "factor_sizes")
-    return known and isinstance(task.model, Encodes) and task.data.binarize == "none"
+    return known and can(task.model, "encode") and task.data.binarize == "none"
 
 
 @protocol("factors", fits_factors, ["mig", "factor_vae_score", "beta_vae_score"])

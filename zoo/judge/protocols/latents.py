@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from zoo.contract.capabilities import Classifies, Encodes
+from zoo.contract.capabilities import Compresses, can
 from zoo.functional.kmeans import kmeans, nearest
 from zoo.judge.protocols.registry import protocol
 from zoo.judge.score import Score, Task, measure
@@ -16,9 +16,9 @@ __all__ = ["fits_latents", "score_latents"]
 def fits_latents(task: Task) -> bool:
     """Models that encode but infer no class, on labelled data; codes shorter than the images."""
     model = task.model
-    if not isinstance(model, Encodes) or isinstance(model, Classifies):
+    if not can(model, "encode") or can(model, "classify"):
         return False
-    shorter = getattr(model, "latent_dim", task.data.spec.size) < task.data.spec.size
+    shorter = isinstance(model, Compresses) and model.latent_dim < task.data.spec.size
     return shorter and task.data.spec.classes > 1
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from zoo.contract.capabilities import HasEnsemble, HasLogProb, capabilities
+from zoo.contract.capabilities import can
+from zoo.contract.model import facts
 from zoo.data import Batch
 from zoo.functional.bounds import joined_bound
 from zoo.judge.protocols.registry import protocol
@@ -75,19 +76,19 @@ def _mean() -> MeanMetric:
 
 def _pixels(task: Task) -> str:
     """Names what a pixel is to the model: a bit, or which values."""
-    spec, levels = task.data.spec, getattr(task.model, "levels", 256)
+    spec, levels = task.data.spec, facts(task.model).levels
     if task.data.binarize != "none":
         return task.data.binarize
     if levels != 256:
         return f"rounded-to-{levels}"  # the model's own way to look at pixels
-    if getattr(task.model, "expects_bits", False):
+    if facts(task.model).expects_bits:
         return "expected-bits"
     return "points" if spec.points else "grey" if spec.channels == 1 else "colour"
 
 
 def fits_log_prob(task: Task) -> bool:
     """Models with an exact likelihood."""
-    return isinstance(task.model, HasLogProb)
+    return can(task.model, "log_prob")
 
 
 @protocol("log_prob", fits_log_prob, ["nll", "log_density", "bpd"])
@@ -104,7 +105,7 @@ def score_log_prob(task: Task) -> list[Score]:
         mean.update(task.model.log_prob(batch.image).detach().double().cpu())
     nats, scope = float(mean.compute()), {"count": task.count, "split": task.split}
     points, pixels = task.data.spec.points, task.data.binarize == "none"
-    measure = getattr(task.model, "measure", "lebesgue")
+    measure = facts(task.model).measure
     if measure == "counting" or not pixels:
         scores = [scored("nll", -nats, pixels=_pixels(task), **scope)]
     else:
@@ -121,7 +122,7 @@ def score_log_prob(task: Task) -> list[Score]:
 
 def fits_ensemble(task: Task) -> bool:
     """Models that hold several ones, whose average is better; on test images, since it is long."""
-    several = isinstance(task.model, HasEnsemble) and task.model.ensemble_size > 1
+    several = can(task.model, "ensemble_log_prob") and task.model.ensemble_size > 1
     return several and task.split == "test"
 
 
@@ -139,7 +140,7 @@ def score_ensemble(task: Task) -> list[Score]:
 
 def fits_elbo(task: Task) -> bool:
     """Models with a bound on the likelihood."""
-    return "elbo" in capabilities(task.model)
+    return can(task.model, "elbo")
 
 
 def _bounds(task: Task, number: int, batch: Batch, samples: int) -> list[float]:

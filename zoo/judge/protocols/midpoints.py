@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.contract.capabilities import DrawsCodes
+from zoo.contract.capabilities import DrawsCodes, can
+from zoo.contract.model import facts
 from zoo.contract.priors import PRIORS
 from zoo.data.loader import mix_seed
 from zoo.judge.banks import CHUNK, as_sampled, collect
@@ -68,8 +69,9 @@ def draws_codes(model: Any) -> bool:
     """Says whether a model decodes draws of a named prior, and needs nothing besides."""
     return (
         isinstance(model, DrawsCodes)
+        and can(model, "decode")
         and model.prior in PRIORS
-        and getattr(model, "num_labels", 0) == 0
+        and facts(model).num_labels == 0
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from zoo.contract.capabilities import Samples
+from zoo.contract.capabilities import can
 from zoo.data.loader import mix_seed
 from zoo.functional.modes import mode_kl
 from zoo.judge.banks import CHUNK
@@ -70,7 +70,7 @@ def _draws(task: Task, count: int, title: str) -> Iterator[Tensor]:
 
 def fits_centres(task: Task) -> bool:
     """Models that sample, on points around known centres."""
-    return isinstance(task.model, Samples) and isinstance(task.data, HasCentres)
+    return can(task.model, "sample") and isinstance(task.data, HasCentres)
 
 
 @protocol("centres", fits_centres, ["modes", "high_quality", "mode_kl"])
@@ -106,7 +106,7 @@ def _summed(counts: Tensor, task: Task) -> Tensor:
 def fits_stacks(task: Task) -> bool:
     """Models that sample, on stacks of images whose classifier is at hand."""
     return (
-        isinstance(task.model, Samples)
+        can(task.model, "sample")
         and isinstance(task.data, StacksDigits)
         and task.features is not None
         and task.features.classes == DIGITS

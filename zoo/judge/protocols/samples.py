@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from zoo.contract.capabilities import Samples
+from zoo.contract.capabilities import can
 from zoo.functional.modes import class_balance
 from zoo.functional.neighbours import memorisation_gap
 from zoo.judge.banks import Bank, as_sampled, collect, control_split
@@ -33,7 +33,7 @@ TRAINING = 60_000  # training images among which copies are looked for
 def fits_samples(task: Task) -> bool:
     """Models that sample, where a feature network for whole images of the data is at hand."""
     return (
-        isinstance(task.model, Samples)
+        can(task.model, "sample")
         and task.features is not None
         and not isinstance(task.data, StacksDigits)
     )

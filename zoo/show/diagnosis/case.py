@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.contract.capabilities import Samples, capabilities
+from zoo.contract.capabilities import can, capabilities
 from zoo.data.images import unit_range
 from zoo.data.module import spread
 from zoo.functional.gel.one_sample import gel_one_sample, gel_two_sample, kernel_moments
@@ -199,7 +199,7 @@ class Case:
             samples=0 if self.fake is None else len(self.fake.features),
             images=self.task.count,
             arguments=dict(self.model.hparams),
-            implicit=isinstance(self.model, Samples)
+            implicit=can(self.model, "sample")
             and not {"elbo", "log_prob"} & set(capabilities(self.model)),
             features=self.task.features is not None,
             health=self.health,

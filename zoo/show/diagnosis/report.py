@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zoo.contract.capabilities import Samples
+from zoo.contract.capabilities import can
 from zoo.core.figures import exact, split_name
 from zoo.judge.protocols.reweighting import DROPPED
 from zoo.show.diagnosis.advice import advise, missing_classes, summary, varieties
@@ -62,7 +62,7 @@ def _facts(case: Case) -> dict[str, str]:
     samples = f", {len(case.fake.features):,} samples" if case.fake else ""
     return {
         "Model": f"{type(case.model).__name__}, weights {_brief(case.subject.weights_sha256)}",
-        "Data": f"{type(data).__name__}, {task.split} images, {_brief(fingerprint)}",
+        "Data": f"{data.name}, {task.split} images, {_brief(fingerprint)}",
         "Looked at": f"{task.count:,} real images{samples} (protocol {case.preset}, seed {SEED})",
         "Seen through": f"{task.features.name}, {_brief(task.features.sha256)}"
         if task.features
@@ -76,10 +76,10 @@ def _brief(digest: str) -> str:
 
 def _samples(case: Case) -> list[Figure]:
     """Shows samples beside images of the data."""
-    if not isinstance(case.model, Samples):
+    if not can(case.model, "sample"):
         return []
     count = min(SHOWN, case.task.count)
-    name = type(case.task.data).__name__
+    name = case.task.data.name
     real = grid(case.images(case.task.split, torch.arange(count)))
     if case.fake is not None:
         fake = case.generated(torch.arange(min(SHOWN, len(case.fake.features))))

@@ -15,7 +15,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from zoo.contract.capabilities import Classifies, Encodes, HasLogProb, Samples
+from zoo.contract.capabilities import can, capabilities
 from zoo.contract.knobs import turn
 from zoo.core.errors import UserError
 from zoo.core.figures import digits
@@ -318,16 +318,16 @@ class Health(L.Callback):
         images = trainer.datamodule.images("val")  # type: ignore[attr-defined]
         count = min(IMAGES, len(images))
         device = model.device
-        if count < 2 or not isinstance(model, (Classifies, Encodes, Samples)):
+        if count < 2 or not {"classify", "encode", "sample"} & set(capabilities(model)):
             return {}
         x = unit_range(images.fetch(torch.arange(count))).to(device)
         found: dict[str, str | None] = {}
-        if isinstance(model, Samples):
+        if can(model, "sample"):
             found["samples alike"] = alike_finding(model.sample(100, seed=0), x, arguments)
-        if isinstance(model, Classifies):
+        if can(model, "classify"):
             counts = torch.bincount(model.classify(x).cpu(), minlength=model.num_codes)
             found["lost codes"] = lost_codes_finding(counts.tolist(), arguments)
-        if isinstance(model, Encodes) and not isinstance(model, HasLogProb):
+        if can(model, "encode") and not can(model, "log_prob"):
             # A flow is invertible: no unit is idle, and certain pixels are meant to stand still.
             found["idle units"] = idle_units_finding(model.encode(x).cpu(), arguments)
         return found
