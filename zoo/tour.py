@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from zoo.core.text import say
 from zoo.judge.catalogue import find
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
+from zoo.recipe.cost import read_cost
 from zoo.recipe.reading import read_recipe, recipe_folder
 from zoo.shelf.run_folder import RunFolder
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["begun_run", "main", "overview", "stated_seconds", "stations"]
 
-DURATION = re.compile(r"\b(half a|a|one|two|\d+) minutes?\b")
-MINUTES = {"half a": 0.5, "a": 1.0, "one": 1.0, "two": 2.0}
 SHARED = ("fid", "precision", "recall", "coverage")
 ABOUT = """Trains the small recipe of every family on the embedded digits, one after another, and
 compares them in one table and one picture. What is finished is kept, and what was stopped goes on,
@@ -50,13 +48,9 @@ def stations() -> dict[str, Path]:
 
 
 def stated_seconds(recipe: Path) -> float:
-    """Returns the training time on two cores that the head of a recipe states; NaN if none."""
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
-    stated = DURATION.search(head)
-    if not stated:
-        return math.nan
-    return 60 * (MINUTES[stated[1]] if stated[1] in MINUTES else float(stated[1]))
+    """Returns the training time that a recipe states; NaN if none."""
+    section = read_recipe(recipe).get("cost")
+    return read_cost(section, f"recipe {recipe}").seconds if section else math.nan
 
 
 def begun_run(root: Path, name: str) -> tuple[RunFolder | None, bool]:

@@ -17,6 +17,7 @@ from zoo.core.outline import outline_of, trainer_arguments
 from zoo.core.registry import Registry
 from zoo.data.registry import DATASETS, kinds_of_all
 from zoo.models.registry import MODELS
+from zoo.recipe.cost import read_cost
 from zoo.recipe.options import RUN_OPTIONS
 from zoo.recipe.paper import read_paper
 from zoo.recipe.yaml12 import plain_value
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 SECTIONS = ("seed_everything", "trainer", "model", "data", *RUN_OPTIONS)
-FACTS = ("paper",)  # what a recipe states and no command line overrides
+FACTS = ("paper", "cost")  # what a recipe states and no command line overrides
 TRUSTED = ("zoo", "lightning.pytorch", "lightning.fabric")  # whose classes a recipe may name
 FLAGS = ("help", "print_config")  # options without a value
 REGISTRIES: dict[str, Registry[Any]] = {"model": MODELS, "data": DATASETS}
@@ -166,6 +167,8 @@ def check_recipe(recipe: dict[str, Any], where: str = "recipe") -> None:
         _check_seed(recipe["seed_everything"], f"{where}: seed_everything")
     if recipe.get("paper") is not None:  # null in the record of a run whose recipe has none
         read_paper(recipe["paper"], where)
+    if recipe.get("cost") is not None:
+        read_cost(recipe["cost"], where)
 
 
 def _check_seed(seed: Any, where: str) -> None:

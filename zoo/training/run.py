@@ -25,7 +25,7 @@ from zoo.core.text import clean
 from zoo.data import ImageData
 from zoo.data.identity import check_identity
 from zoo.recipe.building import with_full_paths
-from zoo.recipe.checking import REGISTRIES, TRUSTED, class_name, differences
+from zoo.recipe.checking import FACTS, REGISTRIES, TRUSTED, class_name, differences
 from zoo.recipe.help import OPTIONS
 from zoo.recipe.reading import read_recipe
 from zoo.recipe.yaml12 import NotYAML, read_yaml
@@ -116,7 +116,8 @@ class Fit(LightningCLI):
         for name, (kind, default) in options.items():
             parser.add_argument(f"--{name}", type=kind, default=default, help=OPTIONS[name])
         # Known, so that a recipe may state it; a training makes no use of it.
-        parser.add_argument("--paper", type=dict[str, Any] | None, default=None)
+        for fact in FACTS:
+            parser.add_argument(f"--{fact}", type=dict[str, Any] | None, default=None)
 
     def before_instantiate_classes(self) -> None:
         """Checks numbers that Lightning would only stumble over later."""

@@ -11,7 +11,7 @@ from zoo.models.registry import MODELS
 
 __all__ = ["About", "about", "header", "without_header"]
 
-LABEL = re.compile(r"(Papers?|Deviations|Several devices|Training|No paper)\b(:?)")
+LABEL = re.compile(r"(Papers?|Deviations|Several devices|No paper)\b(:?)")
 
 
 @dataclass(frozen=True)
