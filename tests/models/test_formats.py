@@ -131,7 +131,7 @@ def test_every_family_answers_in_its_own_format_or_says_why_not(name, dtype):
 
 VARIANTS = [(name, {}) for name in MODELS]
 VARIANTS += [("VAE", arguments) for arguments in (
-    {"posterior": "iaf"}, {"posterior": "none"}, {"samples": 4, "resampled": 2},
+    {"posterior": "iaf"}, {"samples": 4, "resampled": 2},
     {"likelihood": "logistic"}, {"feature_network": "features_digits"},
 )]  # fmt: skip
 VARIANTS += [

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
-__all__ = ["importance_bound", "joined_bound", "resample"]
+__all__ = [
+    "importance_bound",
+    "importance_objective",
+    "joined_bound",
+    "resample",
+    "resampled_objective",
+]
+
+LogParts = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def importance_bound(log_weights: Tensor, dim: int = 0) -> Tensor:
@@ -85,3 +93,65 @@ def resample(weights: Tensor, count: int, start: Tensor) -> Tensor:
     points = (steps + start) / count  # (count, B)
     chosen = torch.searchsorted(ends.T.contiguous(), points.T.contiguous(), right=True).T
     return chosen.clamp(max=len(weights) - 1)  # the weights' sum may round below 1
+
+
+def importance_objective(
+    log_parts: LogParts, noise: Tensor, weight: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    r"""Computes the bound from importance samples and a loss for its ascent.
+
+    .. math:: \log w_i = \log p(x \mid z_i) - \lambda \log\frac{q(z_i \mid x)}{p(z_i)}
+
+    Args:
+        log_parts: Computes log p(x | z) and log q(z | x) - log p(z), (K, B) each, of the latents
+            that noise makes.
+        noise: Standard normal, shape (K, B, D).
+        weight: Weight lambda of the second part in the loss, in [0, 1]; at 1 the loss is minus
+            the bound.
+
+    Returns:
+        The bound's mean over the batch, in nats, without a gradient, and the loss, both scalars.
+
+    Reference: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, Eq. 8.
+    """
+    fit, ratio = log_parts(noise)
+    bound = importance_bound((fit - ratio).detach())
+    return bound.mean(), -importance_bound(fit - weight * ratio).mean()
+
+
+def resampled_objective(
+    log_parts: LogParts,
+    noise: Tensor,
+    start: Tensor,
+    *,
+    count: int,
+    at_once: int,
+    weight: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    r"""As `importance_objective`, with a gradient through few samples, drawn by their weights.
+
+    .. math:: \nabla L_k = E_{i \sim w}[\nabla \log w_i], \quad w_i \text{ normalised}
+
+    so the gradient's expectation is that of all samples.
+
+    Args:
+        log_parts: As there.
+        noise: Standard normal, shape (K, B, D).
+        start: Uniform on [0, 1), shape (B,): decides the draw.
+        count: Samples that the gradient goes through.
+        at_once: Samples whose parts are computed together.
+        weight: As there.
+
+    Returns:
+        The bound's mean over the batch, in nats, and the loss, both scalars.
+
+    Reference: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, Section 3. Deviation: drawn
+    systematically, see `resample`.
+    """
+    with torch.no_grad():
+        each = [log_parts(part) for part in noise.split(at_once)]
+        fit, ratio = (torch.cat(values) for values in zip(*each, strict=True))  # (K, B)
+    chosen = resample((fit - weight * ratio).softmax(dim=0), count, start)  # (count, B)
+    kept = noise.gather(0, chosen[:, :, None].expand(-1, -1, noise.shape[2]))
+    kept_fit, kept_ratio = log_parts(kept)
+    return importance_bound(fit - ratio).mean(), -(kept_fit - weight * kept_ratio).mean()

@@ -6,7 +6,12 @@ import math
 
 from torch import Tensor
 
-__all__ = ["categorical_kl", "gaussian_kl", "standard_normal_kl"]
+__all__ = [
+    "categorical_kl",
+    "gaussian_kl",
+    "log_ratio_to_standard_normal",
+    "standard_normal_kl",
+]
 
 
 def standard_normal_kl(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -81,3 +86,33 @@ def categorical_kl(logits_q: Tensor, logits_p: Tensor | None = None) -> Tensor:
     else:
         log_p = logits_p.log_softmax(dim=-1)
     return (log_q.exp() * (log_q - log_p)).sum(dim=-1)
+
+
+def log_ratio_to_standard_normal(
+    z: Tensor, noise: Tensor, log_var: Tensor, log_det: Tensor | float = 0.0
+) -> Tensor:
+    r"""Computes log q(z) - log N(z; 0, I) of a draw from a normal law, moved or not.
+
+    .. math:: z_0 = \mu + \sigma \odot \epsilon, \quad z = f(z_0), \quad
+              \log\frac{q(z)}{p(z)} = \tfrac12 \sum_i
+              \big(z_i^2 - \epsilon_i^2 - \log\sigma_i^2\big)
+              - \log\Big|\det\frac{\partial f}{\partial z_0}\Big|
+
+    since the constants of the two normal laws cancel.
+
+    Args:
+        z: Draws, shape (..., D).
+        noise: Standard normal numbers that made them, shape (..., D).
+        log_var: Log variances (not log standard deviations) of q, shape (..., D).
+        log_det: Log-determinant of the map f in nats, shape (...); 0 where z is z_0.
+
+    Returns:
+        Nats, shape (...); its expectation is the divergence of q from the standard normal.
+
+    Example:
+        >>> import torch
+        >>> log_ratio_to_standard_normal(*torch.tensor([[1.0], [1.0], [0.0]]))
+        tensor(0.)
+    """
+    log_q = -0.5 * (noise.square() + log_var).sum(dim=-1) - log_det
+    return log_q + 0.5 * z.square().sum(dim=-1)

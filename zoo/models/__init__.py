@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zoo.models.classifiers.classifier import Classifier
     from zoo.models.flows.nice import NICE
     from zoo.models.flows.real_nvp import RealNVP
+    from zoo.models.variational.autoencoder import Autoencoder
     from zoo.models.variational.beta_vae import BetaVAE
     from zoo.models.variational.gmvae import GMVAE
     from zoo.models.variational.vae import VAE
@@ -34,6 +35,7 @@ __all__ = [
     "VAE",
     "WGANGP",
     "AttributeClassifier",
+    "Autoencoder",
     "BetaVAE",
     "Classifier",
     "InfoGAN",

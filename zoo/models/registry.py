@@ -22,6 +22,7 @@ MODELS: Registry[type[L.LightningModule]] = Registry(
         "InfoGAN": "zoo.models.adversarial.infogan",
         "StackGAN": "zoo.models.adversarial.stackgan",
         "VAE": "zoo.models.variational.vae",
+        "Autoencoder": "zoo.models.variational.autoencoder",
         "BetaVAE": "zoo.models.variational.beta_vae",
         "GMVAE": "zoo.models.variational.gmvae",
         "NADE": "zoo.models.autoregressive.nade",

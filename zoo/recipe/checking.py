@@ -70,7 +70,18 @@ def name_and_arguments(kind: str, section: Any, where: str) -> tuple[str, dict[s
     arguments = section.get("init_args") or {}
     if not isinstance(arguments, dict):
         raise UserError(f"{where}: {kind}.init_args must be a mapping, got {arguments!r}.")
-    return _short(kind, section["class_path"]), arguments
+    return _of_today(_short(kind, section["class_path"]), arguments)
+
+
+def _of_today(name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns what a recipe, card or run says in today's words.
+
+    The plain autoencoder was a VAE without a posterior before it had a name of its own.
+    """
+    if name == "VAE" and arguments.get("posterior") == "none":
+        known = arguments_of("model", "Autoencoder")
+        return "Autoencoder", {k: v for k, v in arguments.items() if k in known}
+    return name, arguments
 
 
 def class_name(kind: str, section: Any) -> str:

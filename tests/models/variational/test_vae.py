@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import MultivariateNormal
 
-from zoo.contract.capabilities import capabilities
 from zoo.core.errors import UserError
 from zoo.data import DATASETS, ImageSpec
 from zoo.models import VAE, Classifier
-from zoo.models.variational.vae import Code
+from zoo.nets.posteriors import Code
 
 TINY, DIGITS = ImageSpec(1, 2, 2), ImageSpec(1, 8, 8, 10)
 NOISE_STD = 0.6
@@ -94,7 +93,7 @@ def test_importance_loss_has_the_bounds_gradient(toy):
     noise[1:] = noise[0]  # of equal samples the average is each of them
     again, half = model.importance_terms(x, model._read(x), noise, 0.5)
     terms = model.elbo_terms(x, model._read(x), noise[:1])
-    _, ratio = model._draw(model._read(x), noise[:1])
+    _, ratio = model.q.draw(model._read(x), noise[:1])
     torch.testing.assert_close(half, terms["distortion_nats"] + 0.5 * ratio.mean())
     torch.testing.assert_close(-again, (terms["distortion_nats"] + ratio.mean()).detach())
 
@@ -130,7 +129,7 @@ def test_log_ratio_is_that_of_normalised_laws(posterior):
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
         code = Code(torch.randn(3, 2) / 3, torch.full((3, 2), 2.5), 0.1 * torch.randn(3, 100))
-        z, log_ratio = model._draw(code, torch.randn(100_000, 3, 2))
+        z, log_ratio = model.q.draw(code, torch.randn(100_000, 3, 2))
         ratio = (-log_ratio).exp()
     error = ratio.std(dim=0) / math.sqrt(100_000)
     assert ((ratio.mean(dim=0) - 1).abs() < 4 * error).all() and (error < 0.02).all()
@@ -145,26 +144,12 @@ def test_bernoulli_distortion_is_the_cross_entropy_summed_over_pixels():
     torch.manual_seed(0)
     model = VAE(DIGITS, latent_dim=3, hidden=(8,))
     x, z = (torch.rand(5, 1, 8, 8) > 0.5).float(), torch.randn(2, 5, 3)
-    log_likelihood, logits = model._log_likelihood(x, z)
+    log_likelihood, logits = model.log_likelihood(x, z)
     known = F.binary_cross_entropy_with_logits(
         logits, x.expand(2, -1, -1, -1, -1), reduction="none"
     )
     torch.testing.assert_close(log_likelihood, -known.sum(dim=(2, 3, 4)))
     torch.testing.assert_close(model.decode(z[0]), logits[0].sigmoid())
-
-
-def test_autoencoder_has_neither_noise_nor_rate_nor_bound():
-    torch.manual_seed(0)
-    model = VAE(DIGITS, latent_dim=3, hidden=(8,), posterior="none")
-    assert "elbo" not in capabilities(model)
-    x = torch.rand(5, 1, 8, 8)
-    terms = [model.elbo_terms(x, model._read(x), torch.randn(1, 5, 3)) for _ in range(2)]
-    assert terms[0] == terms[1] and terms[0]["rate_nats"] == 0
-    model.code_mean.fill_(5.0)
-    model.code_var.fill_(0.04)
-    z = model._prior(2000, 0)
-    assert z.mean().item() == pytest.approx(5, abs=0.02)
-    assert z.std().item() == pytest.approx(0.2, abs=0.01)
 
 
 def test_a_traversal_moves_its_unit_and_no_other():
@@ -189,7 +174,7 @@ def test_moments_follow_the_codes():
     model = VAE(DIGITS, latent_dim=2, hidden=(8,))
     mean = torch.randn(64, 2) * torch.tensor([0.1, 2.0]) + torch.tensor([3.0, -1.0])
     for _ in range(1500):
-        model._measure(Code(mean, mean, mean))
+        model.measure(mean)
     torch.testing.assert_close(model.code_mean, mean.mean(0), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(model.code_var, mean.var(0, correction=0), atol=1e-3, rtol=1e-2)
 
@@ -208,10 +193,10 @@ def test_feature_distance_reaches_the_decoder_and_borrows_its_network():
     terms["feature_distance"].backward()
     assert model.decoder.layers[1].weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in network.parameters())
-    assert model._feature_distance(x, x) == 0
+    assert model.feature_loss(x, x) == 0
     a, b = network.feature_maps(x), network.feature_maps(x.flip(0))
     known = sum(((p - q) ** 2).mean() / 2 for p, q in zip(a, b, strict=True))
-    torch.testing.assert_close(model._feature_distance(x, x.flip(0)), known)
+    torch.testing.assert_close(model.feature_loss(x, x.flip(0)), known)
     with pytest.raises(UserError, match="choose another"):
         model.use_feature_network(Classifier(ImageSpec(1, 28, 28, 10), width=4))
 
@@ -233,7 +218,6 @@ def fit(model, batches, tmp_path):
     [
         {"network": "conv", "width": 4, "likelihood": "logistic"},
         {"posterior": "iaf", "flow_hidden": 8, "flow_steps": 2},
-        {"posterior": "none", "likelihood": "gaussian"},
         {"samples": 4},
         {"samples": 6, "resampled": 2},
         {"samples": 6, "resampled": 2, "growth": 0.9},
@@ -290,7 +274,7 @@ def test_warmup_lets_the_rate_in_gradually_and_the_learning_rate_falls(tmp_path,
         ({"likelihood": "normal"}, "--model.likelihood"),
         ({"latent_dim": 0}, "--model.latent_dim"),
         ({"samples": 3, "resampled": 4}, "--model.resampled"),
-        ({"samples": 2, "posterior": "none"}, "--model.samples"),
+        ({"posterior": "none"}, "a model of its own: Autoencoder"),
         ({"samples": 2, "feature_network": "features_mnist"}, "feature_network"),
     ],
 )

@@ -1,28 +1,80 @@
-"""What models with a normal prior of independent latent units answer alike: VAE and beta-VAE."""
+"""What models with independent latent units share: VAE, beta-VAE, autoencoder."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.contract.answering import answers, generator_for, in_chunks, own_format
 from zoo.contract.model import Model
+from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, did_you_mean
 from zoo.functional.draws import normal
+from zoo.functional.likelihood import (
+    bernoulli_log_prob,
+    gaussian_log_prob,
+    logistic_bin_log_prob,
+)
+from zoo.functional.paths import arc
+from zoo.nets.mlp import MLP
+from zoo.nets.residual import ResidualDecoder, ResidualEncoder
 
-__all__ = ["LatentUnits"]
+__all__ = [
+    "MEASURE_EVERY",
+    "Activation",
+    "FeatureLoss",
+    "LatentUnits",
+    "Likelihood",
+    "Network",
+    "encoder_and_decoder",
+]
+
+Activation = Literal["tanh", "relu", "silu"]
+Likelihood = Literal["bernoulli", "gaussian", "logistic"]
+Network = Literal["mlp", "conv"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+MEASURE_EVERY = 10  # batches between measurements of the codes' moments
+SHOWN = 10  # units that pictures show, those that images move most
+
+
+def encoder_and_decoder(
+    spec: ImageSpec,
+    network: Network,
+    latent_dim: int,
+    said: int,
+    hidden: tuple[int, ...],
+    activation: Activation,
+    width: int,
+    depth: int,
+) -> tuple[nn.Module, nn.Module]:
+    """Returns an encoder that says so many numbers of an image, and a decoder of latents."""
+    if network == "mlp":
+        nonlinearity = ACTIVATIONS[activation]
+        encoder = MLP(spec.size, hidden, said, nonlinearity)
+        return encoder, MLP(latent_dim, hidden[::-1], spec.shape, nonlinearity)
+    encoder = ResidualEncoder(*spec.shape, width, said, depth)
+    return encoder, ResidualDecoder(latent_dim, *spec.shape, width, depth)
 
 
 class LatentUnits(Model):
     """Latents with a normal prior of independent units; a user sees the mean of p(x | z).
 
-    A model has `encode`, `codes` and a network ``decoder``, whose outputs `_mean` turns into
-    images, and says in `reach` how far a traversal goes to both sides.
+    A model has `encode` and a network ``decoder``, whose outputs `_mean` turns into images, and
+    says in `reach` how far a traversal goes to both sides. It has `codes`, too, or follows the
+    moments of its codes.
     """
 
     latent_dim: int
     decoder: nn.Module
     reach: float  # in standard deviations
+    likelihood: Likelihood = "bernoulli"  # p(x | z) of the pixels
+    log_scale: nn.Parameter  # of its deviation, but for bits, shape (C, 1, 1)
+    code_mean: Tensor  # running moments of encode(x) over training images, (latent_dim,) each
+    code_var: Tensor
 
     @answers
     def sample(self, n: int, *, seed: int | None = None) -> Tensor:
@@ -47,8 +99,9 @@ class LatentUnits(Model):
         return self.decode(self.encode(x))
 
     def codes(self) -> tuple[str, ...]:
-        """Names the latent units that are worth a look, the best first."""
-        raise NotImplementedError
+        """Names the latent units that images move most, at most ten, the liveliest first."""
+        liveliest = self.code_var.argsort(descending=True, stable=True)[:SHOWN]
+        return tuple(f"z{int(unit) + 1}" for unit in liveliest)
 
     @answers
     def traverse(self, code: str, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
@@ -75,9 +128,51 @@ class LatentUnits(Model):
         z[:, unit] = (mean[unit] + std[unit] * path).repeat(rows)
         return self.decode(z).unflatten(0, (rows, steps))
 
+    @answers
+    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Walks from one sample to another on an arc, which keeps the length of z typical.
+
+        Images in [0, 1], shape (rows, steps, C, H, W).
+        """
+        mean, std = self._prior_moments()
+        a, b = ((self._prior(2 * rows, seed) - mean) / std).split(rows)
+        walk = mean + std * arc(a, b, steps)
+        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
+
+    # ---------------------------------------------------------------- the pixels' law
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Computes log p(x | z) of images (B, C, H, W) for latents (..., B, latent).
+
+        Returns:
+            Nats, shape (..., B), and the decoder's logits, shape (..., B, C, H, W).
+        """
+        flat = z.flatten(0, -2)
+        logits = self.decoder(flat).to(z.dtype).unflatten(0, z.shape[:-1])
+        if self.likelihood == "bernoulli":
+            values = bernoulli_log_prob(x, logits)
+        elif self.likelihood == "gaussian":
+            values = gaussian_log_prob(x, self._mean(logits), self.log_scale)
+        else:
+            values = logistic_bin_log_prob(x, self._mean(logits), self.log_scale)
+        return values.flatten(-3).sum(dim=-1), logits
+
     def _mean(self, logits: Tensor) -> Tensor:
         """Returns the means of p(x | z), for every likelihood a sigmoid."""
         return logits.sigmoid()
+
+    # ---------------------------------------------------------------- latents
+
+    def follow_codes(self) -> None:
+        """Makes room for the moments of the codes."""
+        self.register_buffer("code_mean", torch.zeros(self.latent_dim))
+        self.register_buffer("code_var", torch.ones(self.latent_dim))
+
+    @torch.no_grad()
+    def measure(self, codes: Tensor) -> None:
+        """Follows the moments of codes, (B, latent), over the last hundred measurements or so."""
+        self.code_mean.lerp_(codes.mean(dim=0), 0.01)
+        self.code_var.lerp_((codes - self.code_mean).square().mean(dim=0), 0.01)
 
     def _prior(self, n: int, seed: int | None) -> Tensor:
         """Draws latents from the prior, shape (n, latent_dim)."""
@@ -88,3 +183,55 @@ class LatentUnits(Model):
         """Returns means and standard deviations of the prior's units, (latent_dim,) each."""
         mean = own_format(self).new_zeros(self.latent_dim)
         return mean, torch.ones_like(mean)
+
+
+class FeatureLoss:
+    r"""How far two images lie apart for a classifier: the distance of its feature maps.
+
+    .. math:: \sum_l \tfrac12 \mathrm{mean}\,(\phi_l(x) - \phi_l(\bar x))^2
+
+    The classifier is borrowed: this is no module, so its weights are none of the model's.
+
+    Args:
+        name: The classifier's name on the shelf, or None for no loss.
+        spec: Shape of the images.
+
+    Reference: Hou, Shen, Sun, Qiu 2017, arXiv:1610.00291, Eq. 3.
+    """
+
+    def __init__(self, name: str | None, spec: ImageSpec) -> None:
+        self.name, self.spec = name, spec
+        self.network: Any = None
+
+    def take(self, network: Any) -> None:
+        """Borrows the classifier.
+
+        Raises:
+            UserError: if it was made for images of another shape, or has no feature maps.
+        """
+        if not hasattr(network, "feature_maps"):
+            raise UserError(f"{self.name} has no feature maps; try features_mnist.")
+        if network.spec.shape != self.spec.shape:
+            raise UserError(
+                f"{self.name} sees images of shape {network.spec.shape}, the data are "
+                f"of shape {self.spec.shape}: choose another --model.feature_network."
+            )
+        self.network = network.requires_grad_(False).eval()
+
+    def __call__(self, x: Tensor, mean: Tensor) -> Tensor:
+        """Computes the distance of images (B, C, H, W) from others; gradients reach the others.
+
+        Raises:
+            UserError: if no classifier was brought.
+        """
+        if self.network is None:
+            raise UserError(
+                f"--model.feature_network {self.name} was not brought: call "
+                f"model.use_feature_network(zoo.load({self.name!r})) first."
+            )
+        self.network.to(x)
+        with torch.no_grad():
+            wanted = self.network.feature_maps(x)
+        pairs = zip(self.network.feature_maps(mean), wanted, strict=True)
+        each = (0.5 * F.mse_loss(a.to(x.dtype), b.to(x.dtype)) for a, b in pairs)
+        return sum(each, x.new_zeros(()))

@@ -17,28 +17,23 @@ Deviations:
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.contract.answering import answers, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import check_arguments, check_choice
 from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import standard_normal_kl
-from zoo.functional.likelihood import bernoulli_log_prob
 from zoo.functional.paths import line
 from zoo.models.registry import MODELS
-from zoo.models.variational.base import LatentUnits
-from zoo.nets.mlp import MLP
-from zoo.nets.residual import ResidualDecoder, ResidualEncoder
+from zoo.models.variational.base import LatentUnits, Network, encoder_and_decoder
 from zoo.optim.schedules import follow_cosine, progress
 from zoo.optim.steps import adam, record
 
 __all__ = ["BetaVAE"]
-
-Network = Literal["mlp", "conv"]
 
 SHOWN = 10  # units that pictures show at most
 SILENT = 0.05  # nats: a unit with a lower rate says nothing that could be seen
@@ -100,12 +95,8 @@ class BetaVAE(LatentUnits):
         self.capacity, self.capacity_until = capacity, capacity_until
         self.lr, self.betas = lr, betas
         self.prefers_bf16 = network == "conv"
-        if network == "mlp":
-            self.encoder: nn.Module = MLP(spec.size, hidden, 2 * latent_dim, nn.SiLU)
-            self.decoder: nn.Module = MLP(latent_dim, hidden[::-1], spec.shape, nn.SiLU)
-        else:
-            self.encoder = ResidualEncoder(*spec.shape, width, 2 * latent_dim, depth)
-            self.decoder = ResidualDecoder(latent_dim, *spec.shape, width, depth)
+        shape = latent_dim, 2 * latent_dim, hidden, "silu", width, depth
+        self.encoder, self.decoder = encoder_and_decoder(spec, network, *shape)
         self.unit_rate: Tensor  # running average of each unit's rate in nats
         self.register_buffer("unit_rate", torch.zeros(latent_dim))
 
@@ -162,8 +153,7 @@ class BetaVAE(LatentUnits):
 
     def _distortion(self, x: Tensor, z: Tensor) -> Tensor:
         """Computes -log p(x | z) in nats, shape (B,)."""
-        logits = self.decoder(z).to(z.dtype)
-        return -bernoulli_log_prob(x, logits).flatten(1).sum(dim=1)
+        return -self.log_likelihood(x, z)[0]
 
     def terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Computes the mean distortion and the mean rate of each unit, in nats.
