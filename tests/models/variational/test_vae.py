@@ -174,7 +174,7 @@ def test_moments_follow_the_codes():
     model = VAE(DIGITS, latent_dim=2, hidden=(8,))
     mean = torch.randn(64, 2) * torch.tensor([0.1, 2.0]) + torch.tensor([3.0, -1.0])
     for _ in range(1500):
-        model.measure(mean)
+        model.note_codes(mean)
     torch.testing.assert_close(model.code_mean, mean.mean(0), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(model.code_var, mean.var(0, correction=0), atol=1e-3, rtol=1e-2)
 

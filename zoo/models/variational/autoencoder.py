@@ -135,7 +135,7 @@ class Autoencoder(LatentUnits):
         """Returns the distortion, and the weighted distance of features; logs both unweighted."""
         z = self._read(batch.image)
         if batch_idx % MEASURE_EVERY == 0:
-            self.measure(z)
+            self.note_codes(z)
         terms = self.terms(batch.image, z)
         record(self, terms)
         return terms["distortion_nats"] + self.feature_weight * terms.get("feature_distance", 0.0)

@@ -169,7 +169,7 @@ class LatentUnits(Model):
         self.register_buffer("code_var", torch.ones(self.latent_dim))
 
     @torch.no_grad()
-    def measure(self, codes: Tensor) -> None:
+    def note_codes(self, codes: Tensor) -> None:
         """Follows the moments of codes, (B, latent), over the last hundred measurements or so."""
         self.code_mean.lerp_(codes.mean(dim=0), 0.01)
         self.code_var.lerp_((codes - self.code_mean).square().mean(dim=0), 0.01)

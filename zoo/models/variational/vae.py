@@ -265,7 +265,7 @@ class VAE(LatentUnits):
         code = self._read(x)
         if batch_idx % MEASURE_EVERY == 0:
             with torch.no_grad():
-                self.measure(self.q.centre(code))
+                self.note_codes(self.q.centre(code))
         samples = round(self.samples ** risen(self, self.growth))
         noise = self._noise(code, samples)
         weight = risen(self, self.warmup)
