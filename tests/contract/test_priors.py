@@ -3,12 +3,14 @@
 import json
 import math
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from zoo.contract import priors
 from zoo.contract.priors import PRIORS, midpoint_kl, solve_nonparametric, walk
 from zoo.core.errors import UserError
 from zoo.functional.paths import arc, line
@@ -170,7 +172,8 @@ def test_the_default_is_the_reference_table_and_the_one_that_ships():
 
 
 @pytest.mark.parametrize(
-    ("bins", "variance"), [(1, 0.005), (10**6, 0.005), (64, 0.0), (64, 0.25), (64, math.nan)]
+    ("bins", "variance"),
+    [(1, 0.005), (10**6, 0.005), (64, 0.0), (64, 0.25), (64, math.nan)],
 )
 def test_impossible_histograms_are_refused(bins, variance):
     with pytest.raises(UserError):
@@ -210,3 +213,28 @@ def test_walks_are_straight_but_under_the_normal_law(name):
     start, end = law.sample(3, 4, seeded()), law.sample(3, 4, seeded(1))
     expected = (arc if name == "normal" else line)(start, end, 5)
     torch.testing.assert_close(walk(law, start, end, 5), expected)
+
+
+def elsewhere():
+    return torch.device("meta")
+
+
+@contextmanager
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("default", [elsewhere, double])
+@pytest.mark.parametrize("name", PRIORS)
+def test_draws_are_the_same_whatever_torch_s_defaults_are(name, default):
+    wanted = PRIORS[name].sample(5, 3, torch.Generator().manual_seed(1))
+    for kept in (priors._table, priors._solved):
+        kept.cache_clear()
+    with default():
+        told = PRIORS[name].sample(5, 3, torch.Generator("cpu").manual_seed(1))
+        solved = solve_nonparametric(8, 0.02)
+        distance = midpoint_kl([0.25] * 4)
+    assert told.dtype == torch.float32 and torch.equal(told, wanted)
+    assert solved.p.device.type == "cpu" and distance == pytest.approx(0.1438, abs=1e-4)

@@ -208,7 +208,8 @@ def midpoint_kl(p: Sequence[float] | np.ndarray[Any, Any] | Tensor, lam: float =
         raise UserError("p must be one row of masses of bins, none of them negative or NaN.")
     if abs(float(masses.sum()) - 1) > 1e-6:
         raise UserError(f"the masses in p must sum to 1, their sum is {float(masses.sum()):g}.")
-    return float(kl_to_interpolant(masses, float(lam)))
+    with torch.device("cpu"):
+        return float(kl_to_interpolant(masses, float(lam)))
 
 
 def solve_nonparametric(
@@ -242,7 +243,8 @@ def solve_nonparametric(
 
 @lru_cache(maxsize=16)
 def _solved(bins: int, variance: float, symmetric: bool) -> Nonparametric:
-    return _described(minimise_midpoint_kl(bins, variance, symmetric))
+    with torch.device("cpu"):  # whatever torch's default is
+        return _described(minimise_midpoint_kl(bins, variance, symmetric))
 
 
 def _described(p: Tensor) -> Nonparametric:
@@ -263,7 +265,8 @@ class _Shipped:
 @lru_cache(maxsize=1)
 def _table() -> Nonparametric:
     half = torch.from_numpy(np.load(TABLE, allow_pickle=False))
-    return _described(torch.cat([half, half.flip(0)]))
+    with torch.device("cpu"):
+        return _described(torch.cat([half, half.flip(0)]))
 
 
 PRIORS.register_as("normal")(Normal())

@@ -60,7 +60,7 @@ def joined_bound(bounds: Iterable[tuple[Tensor, int]]) -> Tensor:
         >>> joined_bound([(torch.tensor([2.0]).log(), 3), (torch.tensor([6.0]).log(), 1)]).exp()
         tensor([3.0000], dtype=torch.float64)
     """
-    total, samples = torch.tensor(-math.inf, dtype=torch.float64), 0
+    total, samples = torch.tensor(-math.inf, dtype=torch.float64, device="cpu"), 0
     for bound, count in bounds:
         total = torch.logaddexp(total, bound.detach().double().cpu() + math.log(count))
         samples += count
