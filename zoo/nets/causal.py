@@ -89,7 +89,7 @@ class CausalConv2d(nn.Conv2d):
             sees = of_output > of_input if kind == "A" else of_output >= of_input
             mask[:, :, -1, left] = sees.to(mask.dtype)
             mask[:, :, -1, left + 1 :] = 0
-        self.whole = bool((mask == 1).all())
+        self.whole = mask.is_meta or bool((mask == 1).all())
         self.register_buffer("mask", mask, persistent=False)
         #: Zeros around the image: left, right, top, bottom.
         self.edges = (left * dilation, right * dilation, above * dilation, 0)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch as safetensors
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.contract.answering import plain_defaults
-from zoo.contract.model import facts
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
+from zoo.core.text import clean
 from zoo.models import MODELS
 from zoo.recipe.building import build
 from zoo.recipe.values import check_values
 from zoo.shelf.card import Entry, digest, open_entry
 from zoo.shelf.find import find
+from zoo.shelf.sketch import bounded, largest_file, published, sketch
 
 __all__ = ["build_model", "check_fit", "image_spec", "is_plain", "load", "load_entry"]
 
@@ -53,7 +55,12 @@ def load_entry(entry: Entry) -> Any:
     """
     label, card = entry.place.label, entry.card
     file, size = card["weights"]["file"], card["weights"]["bytes"]
-    model = _model_of(card)  # before the weights, which may have to be fetched
+    wanted = _wanted(card)  # before the weights, which may have to be fetched
+    if wanted is not None and size > largest_file(wanted):
+        raise UserError(
+            f"the weights of {label} are of another architecture: the card says that they have "
+            f"{size:,} bytes, and its model has {largest_file(wanted):,} at most; refused."
+        )
     expected = card["weights"]["sha256"]
     content = entry.place.read(file, [expected], size)  # once: what is hashed is what is loaded
     if digest(content) != expected:
@@ -66,23 +73,38 @@ def load_entry(entry: Entry) -> Any:
         raise UserError(
             f"the weights of {label} are no readable safetensors file: {error}."
         ) from None
-    unpublished = facts(model).not_published
-    wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(unpublished)}
-    check_fit(state, wanted, f"the weights of {label}")
+    if wanted is not None:
+        check_fit(state, wanted, f"the weights of {label}")  # before the model takes memory
+    with _as_said_by(card):
+        model = build_model(*_section_and_spec(card))
+    check_fit(state, published(model), f"the weights of {label}")
     model.load_state_dict(state, strict=False)
     return model.eval()
 
 
-def _model_of(card: dict[str, Any]) -> nn.Module:
+def _wanted(card: dict[str, Any]) -> dict[str, Tensor] | None:
+    """Returns the shapes of the published tensors; None where only the model itself knows them."""
+    with _as_said_by(card):
+        model = sketch(*_section_and_spec(card))
+    return None if model is None else published(model)
+
+
+def _section_and_spec(card: dict[str, Any]) -> tuple[dict[str, Any], ImageSpec]:
+    if card["model"] not in MODELS:
+        raise UserError(f"unknown model {card['model']!r}")
+    section = {"class_path": card["model"], "init_args": card["arguments"]}
+    return section, image_spec(card["spec"])
+
+
+@contextmanager
+def _as_said_by(card: dict[str, Any]) -> Iterator[None]:
+    """Retells what a constructor has to say of a card's arguments."""
     try:
-        section = {"class_path": card["model"], "init_args": card["arguments"]}
-        if card["model"] not in MODELS:
-            raise UserError(f"unknown model {card['model']!r}")
-        return build_model(section, image_spec(card["spec"]))
-    except (TypeError, KeyError, UserError) as error:
-        reason = str(error).rstrip(".")
+        yield
+    except (ArithmeticError, TypeError, ValueError, LookupError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise UserError(
-            f"the card of {card.get('name')} does not fit this zoo: {reason}."
+            f"the card of {card['name']} does not fit this zoo: {clean(reason, 300)}."
         ) from None
 
 
@@ -101,7 +123,7 @@ def build_model(section: Any, spec: ImageSpec) -> Any:
 
     Its convolutions answer faster, on CPUs too, where channels lie last, as in training.
     """
-    with plain_defaults(), torch.random.fork_rng(devices=[]):
+    with bounded(), plain_defaults(), torch.random.fork_rng(devices=[]):
         return build("model", section, spec=spec).to(memory_format=torch.channels_last)
 
 
