@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -21,12 +22,14 @@ from torch.nn.modules.module import (
 from zoo.contract.model import facts
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, out_of_memory
+from zoo.core.text import quoted
 from zoo.recipe.building import build
 
 __all__ = ["bounded", "largest_file", "published", "sketch"]
 
 MOST_BYTES = 4 * 2**30  # of a whole model, with what only training needs
-MOST_TENSORS = 100_000
+MOST_TENSORS = 5_000  # the shelf's deepest has 600
+LARGEST_NUMBER = 2**20  # no width, depth or number of classes comes near it
 HEADER = 512  # bytes that the header of a file of safetensors may spend on a tensor
 
 
@@ -65,7 +68,7 @@ def bounded() -> Iterator[None]:
             hook.remove()
 
 
-def sketch(section: Any, spec: ImageSpec) -> nn.Module | None:
+def sketch(section: dict[str, Any], spec: ImageSpec) -> nn.Module | None:
     """Builds a model on the meta device.
 
     Returns:
@@ -75,6 +78,8 @@ def sketch(section: Any, spec: ImageSpec) -> nn.Module | None:
     Raises:
         UserError: if an argument is refused, or the model would be too large.
     """
+    _check_numbers(section.get("init_args") or {})
+    _check_numbers(asdict(spec))
     with bounded(), torch.random.fork_rng(devices=[]), torch.device("meta"):
         try:
             return build("model", section, spec=spec)
@@ -82,6 +87,17 @@ def sketch(section: Any, spec: ImageSpec) -> nn.Module | None:
             if "meta" not in str(error):
                 raise
             return None
+
+
+def _check_numbers(value: Any, name: str = "") -> None:
+    """Refuses whole numbers that would keep a constructor's loop busy for hours."""
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise UserError(
+            f"{name} is {quoted(value)}, and no number of a model is above {LARGEST_NUMBER:,}"
+        )
+    if isinstance(value, (list, tuple, dict)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_numbers(part, name or str(key))
 
 
 def published(model: nn.Module) -> dict[str, Tensor]:
