@@ -85,6 +85,10 @@ def test_two_processes_get_the_figures_of_one(tmp_path):
     assert len(found[0]) > 10
 
 
-def test_an_unknown_device_is_refused(run, capsys):
-    assert main([run, "--device", "warp"]) == 2
+# Names that torch knows, too: without their package, their build, or any numbers in them.
+@pytest.mark.parametrize(
+    "device", ["warp", "hpu", "privateuseone", "meta", "vulkan", "mkldnn", "cuda:99", "", "cpu:x"]
+)
+def test_a_device_that_is_not_there_is_refused(run, capsys, device):
+    assert main([run, "--device", device]) == 2
     assert "there is no such device" in capsys.readouterr().err

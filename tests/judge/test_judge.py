@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
@@ -51,8 +52,11 @@ def test_a_report_is_read_back(subject, digits, features, tmp_path):
 
 
 def test_nothing_to_judge_is_said(subject, digits):
-    with pytest.raises(UserError, match="need a feature network"):
-        judge(subject, task_for(subject, digits, None, "quick"), "quick")
+    idle = replace(subject, model=torch.nn.Identity())
+    with pytest.raises(UserError, match="no protocol fits toy on Digits: what the model can do is"):
+        judge(idle, task_for(idle, digits, None, "quick"), "quick")
+    # samples without a feature network are judged by their pixels
+    assert task_for(subject, digits, None, "quick").features.name == "pixels-8x8"
 
 
 def test_data_come_from_the_recipe_or_by_name(subject):

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -21,7 +22,7 @@ from zoo.data.changes import LARGEST_SIDE
 from zoo.data.decode import Crop, Header, Unreadable, decode, quiet_pillow, read_header
 from zoo.data.identity import identity_of
 from zoo.data.images import FileImages, Images, MemoryImages
-from zoo.data.listing import ImageFile, list_images
+from zoo.data.listing import ImageFile, Listing, list_images
 from zoo.data.module import Binarize, ImageData, Split, data_root, own_share
 from zoo.data.registry import DATASETS
 
@@ -278,6 +279,14 @@ class ImageFolder(ImageData):
         self._unreadable |= reasons
         self._headers += [header for header in headers if header]
         return [row for row, header in enumerate(headers) if header]
+
+    def whole(self) -> ImageFolder:
+        """Returns the folder as something to compare with: without ``test/``, all images test."""
+        if (self.decoder.folder / "test").is_dir():
+            return self
+        other, files = copy(self), sorted((*self.listing.train, *self.listing.test))
+        other.listing, other._images = Listing(files, files, self.listing.classes), {}
+        return other
 
     def report(self) -> str:
         """Says what there is, and from which kinds and sizes of files; reads all of them."""

@@ -47,10 +47,18 @@ class Bank:
 
 
 def sample_chunks(task: Task) -> Iterator[tuple[int, Tensor]]:
-    """Draws ``task.count`` samples in numbered chunks; each process draws every world-th one."""
-    sizes = [len(part) for part in torch.arange(task.count).split(CHUNK)]
-    for number in range(task.rank, len(sizes), task.world):
-        yield number, task.model.sample(sizes[number], seed=mix_seed(SEED, number))
+    """Draws ``task.count`` samples in numbered chunks; each process draws every world-th one.
+
+    Of samples that are there already (`zoo.judge.peers`), as many are taken, evenly spread.
+    """
+    at, parts = getattr(task.model, "at", None), torch.arange(task.count).split(CHUNK)
+    if at is not None:
+        parts = spread(task.model.number, task.count).split(CHUNK)
+    for number in range(task.rank, len(parts), task.world):
+        if at is not None:
+            yield number, at(parts[number])
+        else:
+            yield number, task.model.sample(len(parts[number]), seed=mix_seed(SEED, number))
 
 
 def collect(task: Task, source: Split | Literal["samples"], limit: int | None = None) -> Bank:

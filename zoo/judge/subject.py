@@ -22,12 +22,13 @@ from zoo.data.identity import check_classes, check_identity
 from zoo.data.module import Split
 from zoo.judge.inception import INCEPTION, inception
 from zoo.judge.notes import Notes
+from zoo.judge.pixels import pixels
 from zoo.judge.presets import PRESETS
 from zoo.judge.protocols.modes import StacksDigits
 from zoo.judge.run import evaluate, fitting
 from zoo.judge.score import Features, Progress, Task, no_progress
 from zoo.recipe.building import build
-from zoo.recipe.checking import arguments_of, class_name
+from zoo.recipe.checking import class_name
 from zoo.recipe.reading import read_recipe
 from zoo.shelf.card import digest, open_entry
 from zoo.shelf.find import available, find, read_card
@@ -110,16 +111,8 @@ def data_for(
         else:  # what is named is compared: bits are a choice of one recipe
             kept = {k: v for k, v in (own.get("init_args") or {}).items() if k != "binarize"}
             own = {**own, "init_args": kept}
-    kind = class_name("data", own)
-    allowed = signature(DATASETS[kind]).parameters
-    if path is not None and "path" not in allowed:
-        raise UserError(f"--data.path names a folder, but {kind} reads none.")
-    given = {k: v for k, v in {"path": path, "root": root}.items() if v is not None}
-    known = {**(own.get("init_args") or {}), **{k: v for k, v in given.items() if k in allowed}}
-    if "path" in allowed and allowed["path"].default is Parameter.empty and "path" not in known:
-        raise UserError(f"--data {kind} needs {DATASETS[kind].needs}.")
-    section = {**own, "init_args": known}
-    data = build("data", section)
+    known = own.get("init_args") or {}
+    data = build("data", section_for(class_name("data", own), known, root, path))
     if data.spec.shape != subject.model.spec.shape:
         raise UserError(
             f"{subject.name} makes images of shape {subject.model.spec.shape}, "
@@ -135,9 +128,32 @@ def data_for(
 def _fitting(name: str, subject: Subject) -> dict[str, Any]:
     """Describes another data set than the subject's own, in the size that the subject makes."""
     channels, height, _ = subject.model.spec.shape
-    size = {"size": height, "channels": {1: "grey", 3: "colour"}.get(channels, "auto")}
-    allowed = arguments_of("data", name)
-    return {"class_path": name, "init_args": {k: v for k, v in size.items() if k in allowed}}
+    colours = {1: "grey", 3: "colour"}.get(channels, "auto")
+    return {"class_path": name, "init_args": {"size": height, "channels": colours}}
+
+
+def section_for(
+    kind: str, arguments: Mapping[str, Any], root: str | None, path: str | None
+) -> dict[str, Any]:
+    """Describes a data set whose place a command line says.
+
+    Args:
+        kind: Its name.
+        arguments: Of its constructor; of those that it has not, none is passed on.
+        root: Folder of data sets, for those that have one; sets that are drawn have none.
+        path: Folder of images.
+
+    Raises:
+        UserError: if it needs a path and none is given, or reads none and one is.
+    """
+    allowed = signature(DATASETS[kind]).parameters
+    if path is not None and "path" not in allowed:
+        raise UserError(f"--data.path names a folder, but {kind} reads none.")
+    given = {k: v for k, v in {"path": path, "root": root}.items() if v is not None}
+    known = {k: v for k, v in {**arguments, **given}.items() if k in allowed}
+    if "path" in allowed and allowed["path"].default is Parameter.empty and "path" not in known:
+        raise UserError(f"--data {kind} needs {DATASETS[kind].needs}.")
+    return {"class_path": kind, "init_args": known}
 
 
 def features_for(data: ImageData, name: str | None = None) -> Features | None:
@@ -184,7 +200,8 @@ def task_for(
     Args:
         subject: The model.
         data: The data.
-        features: The feature network.
+        features: The feature network; where it is None and nothing can be scored without one,
+            pixels take its place.
         preset: Name of the preset.
         split: Reference split.
         progress: Shows progress.
@@ -201,10 +218,12 @@ def task_for(
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if together else 0
     world = torch.distributed.get_world_size() if together else 1
-    return Task(
-        subject.model, data, split, chosen.limit, features, progress if rank == 0 else no_progress,
+    limit = min(chosen.limit, getattr(subject.model, "number", chosen.limit))
+    task = Task(
+        subject.model, data, split, limit, features, progress if rank == 0 else no_progress,
         chosen.importance_samples, rank, world,
     )  # fmt: skip
+    return task if fitting(task) else replace(task, features=pixels(data.spec))
 
 
 def device_for(name: str) -> torch.device:
@@ -219,9 +238,14 @@ def device_for(name: str) -> torch.device:
     if name == "cuda":
         name = f"cuda:{number % max(1, torch.cuda.device_count())}"
     try:
-        return torch.zeros(0, device=name).device
-    except (RuntimeError, AssertionError):  # the latter where torch was built without the device
-        raise UserError(f"--device {name}: there is no such device here; try cpu.") from None
+        place = torch.zeros(0, device=name).device
+    # An AssertionError where torch was built without the device, an ImportError where its package
+    # is not installed; "meta" has shapes and no numbers.
+    except (RuntimeError, AssertionError, ImportError):
+        place = None
+    if place is None or place.type == "meta":
+        raise UserError(f"--device {name}: there is no such device here; try cpu.")
+    return place
 
 
 def judge(
@@ -244,9 +268,8 @@ def judge(
     """
     if not fitting(task, only):
         raise UserError(
-            f"no protocol fits {subject.name} on {task.data.name}: scores of samples "
-            "need a feature network of that data set on the shelf (see python -m zoo.list), or "
-            "--features inception-legacy for natural images."
+            f"no protocol fits {subject.name} on {task.data.name}: what the model can do is not "
+            "scored on these data. Name others with --data, or a feature network with --features."
         )
     keep_freed_memory()
     report = {

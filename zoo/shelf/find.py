@@ -25,6 +25,7 @@ __all__ = [
     "check_model",
     "find",
     "is_address",
+    "is_folder",
     "read_card",
     "read_index",
     "shelf_folder",
@@ -177,6 +178,12 @@ def find(name: str, shelf: Path | None = None) -> Place:
     if name not in cards:
         raise UserError(f"the card of {name} is not in {root / 'index.json'}; refused.")
     return Folder(name, root / name, cards[name])
+
+
+def is_folder(name_or_run: str) -> bool:
+    """Says whether a command's first word is a folder that is no run, and no model's name."""
+    path = Path(name_or_run)
+    return path.is_dir() and not (path / "recipe.yaml").is_file() and name_or_run not in available()
 
 
 def check_model(name_or_run: str) -> None:

@@ -116,11 +116,12 @@ def quality(real: Bank, fake: Bank, tag: Mapping[str, Any]) -> list[Score]:
         metric.update(fake.probabilities.double())
         return [float(metric.compute().mean)]
 
+    knows_some = fake.probabilities.shape[1] > 1  # classes, be they the data's or not
     return [
         *frechet(real, fake, tag),
         *measure(["kid"], kernel, **tag),
         *measure(NEIGHBOURS, near, **tag),
-        *measure(["inception_style"], style, **tag),
+        *(measure(["inception_style"], style, **tag) if knows_some else ()),
     ]
 
 
