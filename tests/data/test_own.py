@@ -1,6 +1,8 @@
 """Arrays, tensors and torch data sets of a person's own as a data set of the zoo."""
 
+import re
 import warnings
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -146,3 +148,17 @@ def test_a_vae_learns_an_array_under_a_plain_trainer_and_is_judged(tmp_path):
     bound = next(name for name in after if name.startswith("elbo"))
     assert after[bound] > before[bound] + 3 and after[bound] < 0
     assert data.name == "Stripes" and "Stripes" in data.report()
+
+
+def test_the_example_of_the_readme_runs_as_it_stands(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    _, _, section = readme.partition("## In your own script")
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    np.save(tmp_path / "my_images.npy", RANDOM.integers(256, size=(200, 8, 8), dtype=np.uint8))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(code, names)
+    assert names["images"].shape == (16, 1, 8, 8)
+    assert any(score.name.startswith("elbo[dynamic") for score in names["scores"])

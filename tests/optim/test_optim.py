@@ -116,6 +116,15 @@ def test_progress_runs_through_the_plan():
         assert model.shares == pytest.approx([batch / planned for batch in range(planned)])
 
 
+def test_a_plan_in_steps_needs_no_loader_with_an_end():
+    for steps, epochs, expected in ((10, -1, 0.5), (-1, 2, 0.0)):
+        trainer = SimpleNamespace(
+            num_training_batches=float("inf"), max_steps=steps, max_epochs=epochs,
+            accumulate_grad_batches=1, fit_loop=SimpleNamespace(total_batch_idx=5),
+        )  # fmt: skip
+        assert progress(SimpleNamespace(trainer=trainer)) == expected  # type: ignore[arg-type]
+
+
 def test_frozen_networks_pass_gradients_on_and_get_none():
     a, b = nn.Linear(2, 2), nn.Linear(2, 2)
     b.bias.requires_grad_(False)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zoo.data.digits import Digits
     from zoo.data.folder import ImageFolder
     from zoo.data.module import ImageData
+    from zoo.data.own import OwnData, wrap
     from zoo.data.shapes import CaptionedShapes
     from zoo.data.sprites import DSprites, Sprites
     from zoo.data.stacked import StackedMNIST
@@ -43,13 +44,16 @@ __all__ = [
     "ImageData",
     "ImageFolder",
     "ImageSpec",
+    "OwnData",
     "Sprites",
     "StackedMNIST",
     "TwoMoons",
+    "wrap",
 ]
 
 _CONTRACT = {"Batch": "zoo.contract.spec", "ImageSpec": "zoo.contract.spec"}
+_OWN = {"OwnData": "zoo.data.own", "wrap": "zoo.data.own"}
 
 __getattr__, __dir__ = lazily(
-    __name__, {**DATASETS.homes, **_CONTRACT, "ImageData": "zoo.data.module"}, ["DATASETS"]
+    __name__, {**DATASETS.homes, **_CONTRACT, "ImageData": "zoo.data.module", **_OWN}, ["DATASETS"]
 )

@@ -27,12 +27,10 @@ def progress(module: L.LightningModule) -> float:
 def _planned(module: L.LightningModule) -> int:
     """Counts the batches of the whole training; 0 where it has not begun, or has no end."""
     trainer, batches = module.trainer, module.trainer.num_training_batches
-    if math.isinf(batches):
-        return 0
     plans = []
     if trainer.max_steps > 0:
         plans.append(trainer.max_steps * trainer.accumulate_grad_batches)
-    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+    if trainer.max_epochs is not None and trainer.max_epochs > 0 and not math.isinf(batches):
         plans.append(trainer.max_epochs * int(batches))
     return min(plans, default=0)
 
