@@ -15,6 +15,10 @@ from zoo.models import InfoGAN
 from zoo.training.callbacks import Checkpoints
 
 BATCHES = 19  # per epoch
+SMALL_OTHER = (
+    "--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--wandb=off", "--evaluate=false",
+    "--model.hidden=[16,16]", "--data.batch_size=600",
+)  # fmt: skip
 MONITOR = "val/code_error[one-to-one,train->val]"
 
 
@@ -280,14 +284,55 @@ def test_a_run_that_is_asked_to_stop_saves_first(shared_runs, stopped, index):
             assert a.read() == b.read()
 
 
-@pytest.mark.parametrize("monitor, epochs", [("train/generator_los", 1), ("val/code_eror", 2)])
-def test_a_monitor_that_is_not_logged_is_named(runs, capsys, monitor, epochs):
-    """A misspelt one is found when it should have been logged, not when all is over."""
-    assert runs.here(f"--monitor={monitor}", "--pictures_every=2") == 2
+WATCH = ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.patience=1")
+
+
+@pytest.mark.parametrize(
+    "wrong, option, epochs",
+    [
+        (("--monitor=elbo",), "--monitor 'elbo'", 0),
+        (("--monitor=val/code_eror",), "--monitor 'val/code_eror'", 0),
+        (("--monitor=train/generator_los",), "--monitor 'train/generator_los'", 1),
+        (("--monitor=val/code_error[train->val]",), "--monitor 'val/code_error[train->val]'", 2),
+        ((*WATCH, "--trainer.callbacks.monitor=elbo"), "--trainer.callbacks.monitor 'elbo'", 0),
+        (
+            (*WATCH, "--trainer.callbacks.monitor=train/elbo"),
+            "--trainer.callbacks.monitor 'train/elbo'",
+            1,
+        ),
+    ],
+)
+def test_a_monitor_that_is_not_logged_is_named(runs, capsys, wrong, option, epochs):
+    """A misspelt one is found as early as can be; what was trained until then is saved."""
+    assert runs.here(*wrong, "--pictures_every=2") == 2
     captured = capsys.readouterr()
-    assert f"--monitor {monitor!r} is not logged." in captured.err
-    assert "val/" in captured.err or epochs == 1
+    assert f"zoo.fit: {option} is not logged." in captured.err
+    assert len(captured.err.splitlines()) == 1
     assert captured.out.count("epoch ") == epochs
+    if epochs:
+        assert runs.checkpoint()["callbacks"]["Checkpoints"]["batches"] == epochs * BATCHES
+    else:
+        assert not list(runs.root.iterdir())
+
+
+@pytest.mark.parametrize("recipe", ["vae_digits", "made_digits"])
+def test_names_of_validation_are_known_before_the_first_batch(runs, capsys, recipe):
+    line = [f"recipes/{recipe}.yaml", *SMALL_OTHER, f"--run_root={runs.root}"]
+    assert main([*line, "--monitor=val/elbow_nats"]) == 2
+    captured = capsys.readouterr()
+    assert "--monitor 'val/elbow_nats' is not logged." in captured.err
+    assert "epoch 1" not in captured.out
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_early_stopping_looks_at_scores_when_they_are_taken(runs, capsys, every):
+    """It stops at the second look, since the first one cannot be beaten by so much."""
+    more = (f"--trainer.callbacks.monitor={MONITOR}", "--trainer.callbacks.min_delta=1.0")
+    line = (*WATCH, *more, f"--pictures_every={every}", "--trainer.max_epochs=6")
+    assert runs.here(*line) == 0
+    batches = 2 * every * BATCHES
+    assert runs.checkpoint()["callbacks"]["Checkpoints"]["batches"] == batches
+    assert capsys.readouterr().out.count("epoch ") == 2 * every
 
 
 # ---------------------------------------------------------------- precision and clipping

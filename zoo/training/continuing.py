@@ -9,6 +9,7 @@ twice. Here an epoch is complete when it has as many batches as the run that goe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -18,7 +19,7 @@ from lightning.pytorch.loops.loop import _Loop
 
 from zoo.core.errors import UserError
 
-__all__ = ["EpochLoop", "Place", "ended_by", "place_of"]
+__all__ = ["EpochLoop", "Place", "check_plan", "ended_by", "place_of"]
 
 BATCHES = "epoch_loop.batch_progress"
 INNER = "epoch_loop.state_dict"
@@ -71,6 +72,27 @@ def _place(state: dict[str, Any], limit: float | None, accumulate: int) -> Place
         return Place(begun, 0, 0, length)
     lost = 0 if state[BATCHES]["is_last_batch"] else done % accumulate
     return Place(begun - 1, done - lost, lost, length)
+
+
+def check_plan(path: Path, checkpoint: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Refuses a plan that asks for less than is done.
+
+    Args:
+        path: The checkpoint's file, for the message.
+        checkpoint: What it holds.
+        plan: The trainer's arguments.
+
+    Raises:
+        UserError: if it has more epochs or steps than the plan.
+    """
+    place = place_of(checkpoint["loops"]["fit_loop"], plan["limit_train_batches"])
+    steps = int(checkpoint["global_step"])
+    for key, done in (("max_epochs", place.epochs), ("max_steps", steps)):
+        if plan[key] not in (None, -1) and plan[key] < done:
+            raise UserError(
+                f"{path} was written after {done:,} {key.removeprefix('max_')}, more than "
+                f"--trainer.{key} {plan[key]}: raise it to go on."
+            )
 
 
 class EpochLoop(_FitLoop):

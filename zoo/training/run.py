@@ -34,7 +34,7 @@ from zoo.shelf.run_weights import read_training
 from zoo.shelf.weights import check_fit
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
-from zoo.training.continuing import ended_by, place_of
+from zoo.training.continuing import check_plan, ended_by
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
 
@@ -241,20 +241,7 @@ class Fit(LightningCLI):
         checkpoint = read_training(path)
         check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
         self.seen = checkpoint["callbacks"]["Checkpoints"]
-        self._check_plan(path, checkpoint)
-
-    def _check_plan(self, path: Path, checkpoint: dict[str, Any]) -> None:
-        """Refuses a plan that asks for less than is done."""
-        plan = self.config_init["trainer"]
-        place = place_of(checkpoint["loops"]["fit_loop"], plan["limit_train_batches"])
-        steps = int(checkpoint["global_step"])
-        for key, done in (("max_epochs", place.epochs), ("max_steps", steps)):
-            if plan[key] not in (None, -1) and plan[key] < done:
-                what = key.removeprefix("max_")
-                raise UserError(
-                    f"{path} was written after {done:,} {what}, more than --trainer.{key} "
-                    f"{plan[key]}: raise it to go on."
-                )
+        check_plan(path, checkpoint, self.config_init["trainer"])
 
     def _check_recipe(self, path: Path) -> None:
         """Refuses to continue a run as another one: its records would tell neither's story."""

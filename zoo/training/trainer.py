@@ -36,6 +36,7 @@ from zoo.training.callbacks import (
     EqualBuffers,
     Health,
     KeepFinite,
+    Monitors,
     Pictures,
     Scores,
     SeedEachBatch,
@@ -163,17 +164,21 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
     Raises:
         UserError: if Lightning refuses the settings.
     """
+    given: list[Callback] = _listed(settings["callbacks"])
+    scores = Scores(options.pictures_every, folder.evaluation if options.evaluate else None)
+    monitors = Monitors(options.monitor, given, scores)
     own: list[Callback] = [
         EndTogether(),
         SeedEachBatch(options.seed),
         KeepFinite(),
         EqualBuffers(),
         Pictures(folder.pictures, options.pictures_every),
-        Scores(options.pictures_every, folder.evaluation if options.evaluate else None),
+        scores,
+        monitors,
         Health(folder.path, options.pictures_every),
         Checkpoints(
             folder.checkpoints, options.save_every, options.monitor, options.monitor_mode,
-            patience=options.pictures_every,
+            patience=options.pictures_every, watched=monitors.names,
         ),
     ]  # fmt: skip
     if settings["gradient_clip_val"]:
@@ -182,10 +187,9 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
     show = settings["enable_progress_bar"] is not False
     if show:
         own.append(Bar() if options.terminal else EpochLines())
-    given = settings["callbacks"] or []
     arguments = {
         **settings,
-        "callbacks": [*(given if isinstance(given, list) else [given]), *own],
+        "callbacks": [*own, *given],  # the user's see the scores
         "plugins": [*_listed(settings["plugins"]), atomic_checkpoints()],
         "logger": False,
         "profiler": settings["profiler"] or _NoProfiler(),

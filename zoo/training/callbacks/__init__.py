@@ -2,6 +2,7 @@
 
 from zoo.training.callbacks.checkpoints import Checkpoints, Stopped, atomic_checkpoints
 from zoo.training.callbacks.health import Health
+from zoo.training.callbacks.monitors import Monitors
 from zoo.training.callbacks.pictures import Pictures
 from zoo.training.callbacks.progress import Bar, EpochLines
 from zoo.training.callbacks.repeatable import ClipGradients, EqualBuffers, KeepFinite, SeedEachBatch
@@ -17,6 +18,7 @@ __all__ = [
     "EqualBuffers",
     "Health",
     "KeepFinite",
+    "Monitors",
     "Pictures",
     "Scores",
     "SeedEachBatch",

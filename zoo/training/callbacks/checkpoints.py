@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -16,8 +17,9 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from zoo.core.errors import UserError, did_you_mean
+from zoo.core.errors import UserError
 from zoo.core.files import replacing
+from zoo.training.callbacks.monitors import not_logged
 from zoo.training.loggers import MetricsFile, log_step
 
 __all__ = ["Checkpoints", "Stopped", "atomic_checkpoints"]
@@ -76,6 +78,8 @@ class Checkpoints(Checkpoint):
         folder: Where they go.
         every: Batches between checkpoints; None for half a minute's worth.
         monitor: Logged quantity whose best epoch is kept, or None.
+        watched: Options that name logged quantities, and the names; a wrong one is refused when
+            it should have been logged, and everything is saved before.
         mode: Whether small or large is best.
         patience: Epochs after which a quantity of validation must have been logged.
 
@@ -86,11 +90,14 @@ class Checkpoints(Checkpoint):
     def __init__(
         self, folder: Path, every: int | None = None, monitor: str | None = None,
         mode: Literal["min", "max"] = "min", patience: int = 1,
+        watched: Sequence[tuple[str, str]] = (),
     ) -> None:  # fmt: skip
         if every is not None and every < 1:
             raise UserError(f"--save_every must be at least 1, got {every}.")
         self.last, self.best = folder / "last.ckpt", folder / "best.ckpt"
         self.every, self.monitor, self.patience = every, monitor, patience
+        self.watched = watched
+        self._begun = 0
         self.sign = 1 if mode == "min" else -1
         self.best_value: float | None = None
         self.seconds = 0.0
@@ -102,6 +109,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock, and listens for requests to stop."""
+        self._begun = trainer.fit_loop.total_batch_idx + 1
         self._since = time.perf_counter()
         self._signals.listen()
 
@@ -123,10 +131,14 @@ class Checkpoints(Checkpoint):
         """Saves the best, so that the last one knows of it, and the last one at the end."""
         seen = trainer.fit_loop.total_batch_idx + 1
         best, stop = self._is_best(trainer), self._asked_to_stop(trainer, 0)
+        wrong = self._wrong_name(trainer)
         if best:
             self._save(trainer, self.best, seen)
-        if best or stop is not None or _ends(trainer) or self._due(trainer, seen, ask=True):
+        due = stop is not None or _ends(trainer) or self._due(trainer, seen, ask=True)
+        if best or due or wrong is not None:
             self._save(trainer, self.last, seen)
+        if wrong is not None:
+            raise wrong
         if stop is not None:
             raise Stopped(stop, seen)
 
@@ -138,8 +150,6 @@ class Checkpoints(Checkpoint):
         self.seconds += time.perf_counter() - self._since
         self._since = time.perf_counter()
         self._signals.release()
-        if self.monitor is not None and self.best_value is None:
-            raise self._not_logged(trainer)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -173,11 +183,6 @@ class Checkpoints(Checkpoint):
             return False
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
-            scored = self.monitor.startswith("val/")
-            if self.best_value is None and trainer.current_epoch + 1 >= (
-                self.patience if scored else 1
-            ):
-                raise self._not_logged(trainer)
             return False
         score = self.sign * float(value)
         if math.isnan(score) or (self.best_value is not None and score >= self.best_value):
@@ -185,9 +190,20 @@ class Checkpoints(Checkpoint):
         self.best_value = score
         return True
 
-    def _not_logged(self, trainer: L.Trainer) -> UserError:
-        hint = did_you_mean(str(self.monitor), trainer.callback_metrics)
-        return UserError(f"--monitor {self.monitor!r} is not logged. {hint}")
+    def _wrong_name(self, trainer: L.Trainer) -> UserError | None:
+        """Returns the refusal of a quantity that should have been logged by now."""
+        logged, epoch = trainer.callback_metrics, trainer.current_epoch + 1
+        rows = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        loop = trainer.fit_loop
+        seen = loop.total_batch_idx + 1
+        due = {
+            True: epoch % self.patience == 0 or epoch == trainer.max_epochs,
+            False: seen // rows > max(self._begun, seen - loop.batch_idx - 1) // rows,
+        }
+        for option, name in self.watched if trainer.is_last_batch else ():
+            if name not in logged and due[name.startswith("val/")]:
+                return not_logged(option, name, list(logged))
+        return None
 
     # ---------------------------------------------------------------- what
 

@@ -9,6 +9,7 @@ import lightning as L
 from zoo.core.errors import UserError
 from zoo.core.files import write_json
 from zoo.data.module import Split
+from zoo.judge.protocols.registry import PROTOCOLS
 from zoo.judge.run import evaluate, fitting
 from zoo.judge.score import Task
 
@@ -33,6 +34,13 @@ class Scores(L.Callback):
         self.every = every
         self.report = report
         self.limit = limit
+
+    def heads(self, trainer: L.Trainer, pl_module: L.LightningModule) -> list[str]:
+        """Names the scores that will be taken while training, without their protocols' values."""
+        task = self._task(trainer, pl_module, "val", self.limit)
+        if len(task.data.images("val")) == 0:
+            return []
+        return [score for name in fitting(task) for score in PROTOCOLS[name].scores]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Scores on all processes together; every process gets the same figures."""
