@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import http.client
 import io
+import logging
 import os
 import shutil
 import socket
@@ -15,13 +16,16 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from torchvision.datasets import utils
 
 from zoo.core.errors import UserError
+from zoo.core.text import clean
+from zoo.core.waiting import at_a_pace
 
 __all__ = ["RemoteFile", "damaged", "fetch", "from_drive", "missing", "read_gzip", "unpack"]
 
@@ -119,18 +123,60 @@ def _patience() -> Iterator[None]:
 
 
 def _download(file: RemoteFile, work: Path) -> None:
+    import pooch  # with requests, for which whoever has the data need not wait
+
+    pooch.get_logger().setLevel(logging.WARNING)  # it tells of every file, as our bar does
+    into: Any = _to_file
     reasons = []
     for url in file.urls:
         try:
-            with _patience():
-                utils.download_url(url, work, file.name, file.md5)
+            fetch_it = partial(
+                pooch.retrieve, url, f"md5:{file.md5}", file.name, work, downloader=into
+            )
+            at_a_pace(fetch_it, lambda: _bytes_in(work))
             return
+        except ValueError as error:  # what pooch says of a wrong checksum, and of odd addresses
+            wrong = "what it sent has a wrong checksum" if "hash" in str(error) else str(error)
+            reasons.append(f"{urlsplit(url).hostname}: {clean(wrong)}")
         except NETWORK_ERRORS as error:
-            (work / file.name).unlink(missing_ok=True)
-            # All that torchvision says of a wrong checksum is "File not found or corrupted."
-            wrong = "what it sent has a wrong checksum" if "corrupted" in str(error) else None
-            reasons.append(f"{urlsplit(url).hostname}: {wrong or _reason(error)}")
+            reasons.append(f"{urlsplit(url).hostname}: {clean(_of_network(error))}")
+        for left in work.iterdir():
+            left.unlink(missing_ok=True)
     raise RuntimeError("; ".join(reasons))
+
+
+def _to_file(url: str, path: str, *_: Any) -> None:
+    """Fetches a file as pooch's own downloader does, and closes the connection behind it."""
+    import requests
+    from tqdm import tqdm
+
+    with requests.Session() as session, session.get(url, stream=True, timeout=TIMEOUT) as answer:
+        answer.raise_for_status()
+        size = int(answer.headers.get("Content-Length") or 0) or None
+        with open(path, "wb") as file, tqdm(total=size, unit="B", unit_scale=True) as bar:
+            for block in answer.iter_content(2**16):
+                file.write(block)
+                file.flush()
+                bar.update(len(block))
+
+
+def _bytes_in(folder: Path) -> int:
+    """Says how many bytes have come into a folder that is being filled."""
+    found = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # renamed in the meantime
+            found += path.stat().st_size
+    return found
+
+
+def _of_network(error: BaseException) -> str:
+    """Returns what a server said, or the first cause of several that wrap one another."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return response.reason or f"status {response.status_code}"
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return _reason(error)
 
 
 def unpack(archive: Path, md5: str, into: Path) -> None:

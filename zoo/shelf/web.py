@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -27,6 +26,8 @@ from urllib.request import (
     ProxyHandler,
     Request,
 )
+
+from platformdirs import user_cache_dir
 
 from zoo import __version__
 from zoo.core.errors import UserError
@@ -45,13 +46,7 @@ def cache_folder() -> Path:
     """Returns where downloads are kept: ``$ZOO_CACHE``, else the platform's place for caches."""
     if chosen := os.environ.get("ZOO_CACHE"):
         return Path(chosen)
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "zoo-generative"
+    return Path(user_cache_dir("zoo-generative", appauthor=False))
 
 
 def tell(text: str) -> None:
