@@ -76,10 +76,6 @@ def _parser() -> Parser:
     return parser
 
 
-def _left_out(name: str, error: UserError) -> None:
-    say(f"zoo.gallery: {name} is unusable and left out: {error}")
-
-
 def run(arguments: Sequence[str]) -> None:
     """Builds the site, or brings a document up to date.
 
@@ -91,10 +87,14 @@ def run(arguments: Sequence[str]) -> None:
     # Only from here on is torch needed: help and refusals need not wait for it.
     from zoo.show.gallery import build_site, exhibits
 
+    left: dict[str, UserError] = {}
     # A site without one model is still a site; a README without it would forget it.
-    shown = exhibits(unusable=None if options.readme else _left_out)
+    shown = exhibits(unusable=None if options.readme else left.__setitem__)
     if not shown:
-        raise UserError(f"there is no usable model on the shelf {shelf}.")
+        why = next((f", for example {name}: {error}" for name, error in left.items()), ".")
+        raise UserError(f"there is no usable model on the shelf {shelf}{why}")
+    for name, error in left.items():
+        say(f"zoo.gallery: {name} is unusable and left out: {error}")
     if options.readme is not None:
         _update(options.readme, shelf, shown)
     if options.out is not None or options.readme is None:

@@ -150,6 +150,12 @@ def with_old_code(path, place):
     path.write_bytes(pickle.dumps(Evil(str(place.marker)), protocol=2))
 
 
+def with_sparse_tensors(path, place):
+    saved = torch.load(path, weights_only=True)
+    saved["optimizer_states"][0]["more"] = torch.zeros(2, 2).to_sparse()  # torch warns of these
+    torch.save(saved, path)
+
+
 def without_training_state(path, place):
     torch.save({"state_dict": torch.load(path, weights_only=True)["state_dict"]}, path)
 
@@ -352,6 +358,7 @@ CASES = {
     "checkpoint truncated": resume("no readable checkpoint", truncate),
     "checkpoint with code": resume("foreign code", with_code),
     "checkpoint that is an old pickle": resume("foreign code", with_old_code),
+    "checkpoint with sparse tensors": resume("is no plain tensor", with_sparse_tensors),
     "checkpoint without its training": resume("no state of training", without_training_state),
     "checkpoint of another seed": fit(
         f"{{here}}/small.yaml {SMALL} --ckpt_path last --seed_everything 5",
@@ -435,6 +442,8 @@ CASES = {
     "picture for a wall": sample("small --interpolate --n 1000 --steps 11", "at most 10000"),
     "label of a walk": sample("small --interpolate --label 3", "--label is a condition"),
     # the other commands
+    "recipe of a name that is too long": fit("x" * 300, "File name too long"),
+    "model of a name that is too long": sample("X" * 300, "File name too long"),
     "unknown verb": Case("", "fitt", "Did you mean fit?"),
     "unknown option to list": Case("list", "--all", "unknown option --all"),
     "argument to list": Case("list", "models", "unexpected argument 'models'"),

@@ -101,6 +101,14 @@ def raising(error):
             OSError(errno.ENOSPC, "No space left on device", "metrics.csv"), 2,
             "zoo.x: No space left on device while writing metrics.csv. Make room and try again.\n",
         ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2,
+            f"zoo.x: '{'x' * 47} ... {'x' * 47}' cannot be used: File name too long.\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "theirs"), 2,
+            "zoo.x: 'theirs' cannot be used: Permission denied.\n",
+        ),
         (KeyboardInterrupt(), 130, "zoo.x: stopped.\n"),
     ],
 )  # fmt: skip

@@ -39,6 +39,8 @@ TOO_LARGE = (
     "there is not enough memory for this. Lower what is held at once: --data.batch_size, "
     "--data.resize or the model's widths to train, --n to sample, --protocol quick to score."
 )
+# What a path is answered with that cannot be one, or that is somebody else's.
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing on a full disk or quota raises
 
 
@@ -144,7 +146,8 @@ def user_error_in(error: BaseException | None) -> UserError | None:
 def exit_on_user_error(command: str, main: Callable[[], int | None]) -> int:
     """Runs a command; a wrong request becomes one line on stderr and exit code 2.
 
-    So do a full disk and memory that ran out, which no check can foresee.
+    So do a full disk, memory that ran out and paths that the system refuses to look at, which no
+    check can foresee.
 
     Args:
         command: Name printed in front of the message, e.g. ``zoo.fit``.
@@ -167,6 +170,9 @@ def exit_on_user_error(command: str, main: Callable[[], int | None]) -> int:
     except OSError as error:
         if error.errno == errno.ENOMEM:
             say(f"{command}: {TOO_LARGE}")
+            return 2
+        if error.errno in NO_PATH and error.filename:
+            say(f"{command}: {quoted(error.filename)} cannot be used: {error.strerror}.")
             return 2
         if error.errno not in FULL:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypedDict
@@ -68,7 +69,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: if the file is damaged, or holds anything but tensors and plain values.
     """
     try:
-        with open_regular(path) as file:
+        with open_regular(path) as file, warnings.catch_warnings():
+            # torch says that it looks through sparse tensors, which are refused below.
+            warnings.filterwarnings("ignore", "Validating sparse tensor")
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise UserError(

@@ -243,6 +243,14 @@ def test_a_damaged_card_is_named_and_the_others_are_shown(build, shelf, tmp_path
     assert "cloud" in pages and "codes" not in pages
 
 
+def test_a_damaged_index_is_one_sentence(build, shelf, capsys):
+    (shelf / "index.json").write_text("{}")
+    assert build() == 2
+    said = capsys.readouterr().err
+    assert "there is no usable model" in said and "is no readable index" in said
+    assert said.count("\n") == 1
+
+
 def test_an_empty_shelf_is_a_sentence(build, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ZOO_SHELF", str(tmp_path / "none"))
     assert build() == 2
