@@ -4,14 +4,22 @@ import csv
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
-BATCHES = 9  # per epoch: 1,257 images in rounds of 2 x 64
-TWO = ("--trainer.devices=2", "--trainer.max_epochs=2", "--pictures_every=2")
+from zoo.data.loader import Order
+from zoo.judge.catalogue import find
+
+ROOT = Path(__file__).resolve().parents[2]
+BATCHES = 9  # per epoch: 1,257 images, 128 a batch
+TWO = (
+    "--trainer.devices=2", "--trainer.max_epochs=2", "--pictures_every=2", "--data.batch_size=128",
+)  # fmt: skip
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
 
@@ -43,8 +51,10 @@ def check_run(runs, name, output, final):
     saved = runs.checkpoint(name)["state_dict"]
     assert all(torch.equal(tensor, saved[key]) for key, tensor in first["state"].items())
 
-    seen = torch.cat([first["seen"], second["seen"]])
-    assert len(seen) == len(seen.unique()) == 2 * BATCHES * 64
+    alone = Order(1257, 128, shuffle=True, seed=0)
+    alone.set_epoch(1)
+    both = torch.cat([half["seen"].view(BATCHES, 64) for half in (first, second)], dim=1)
+    assert torch.equal(both.sort(dim=1).values, torch.stack(alone.batches()).sort(dim=1).values)
 
     with (folder / "metrics.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
@@ -61,6 +71,7 @@ def test_two_processes_train_one_model(runs, tmp_path):
     assert code == 0, errors
     check_run(runs, "infogan_digits", output, final)
     assert errors.strip() == ""
+    assert "2 processes take 64 images each of every batch; each takes the moments of " in output
 
     # The same figure as one process finds on the same weights.
     from zoo.data import DATASETS
@@ -172,6 +183,47 @@ def test_several_processes_are_not_started_from_python(runs, capsys, monkeypatch
     assert runs.here(*TWO) == 2
     assert "only started from the command line" in capsys.readouterr().err
     assert not list(runs.root.iterdir())
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(runs, capsys, monkeypatch):
+    line = ("--trainer.devices=2", "--data.batch_size=63")
+    monkeypatch.setattr(sys, "argv", ["zoo.fit", *runs.arguments(*line)])
+    assert runs.here(*line) == 2
+    told = capsys.readouterr()
+    assert "--data.batch_size 63 cannot be shared equally by 2 processes" in told.err
+    assert "choose 62 or 64" in told.err
+    assert len(told.err.splitlines()) == 1 and told.out == ""
+    assert not list(runs.root.iterdir())
+
+
+SHORT = {
+    "infogan_digits": (60, "code_error", 0.05),
+    "vae_digits": (30, "elbo", 0.3),
+}  # epochs, a score, and what seeds make of it at least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", SHORT)
+def test_a_recipe_means_the_same_on_one_and_on_two_processes(tmp_path, recipe):
+    """The noise of a step differs, as between seeds; the law does not."""
+    epochs, score, least = SHORT[recipe]
+
+    def figure(seed, devices):
+        root = tmp_path / f"{seed}-{devices}"
+        line = [
+            sys.executable, "-m", "zoo.fit", f"recipes/{recipe}.yaml", f"--run_root={root}",
+            f"--seed_everything={seed}", f"--trainer.devices={devices}", "--wandb=off",
+            f"--trainer.max_epochs={epochs}", "--trainer.accelerator=cpu", "--pictures_every=1000",
+        ]  # fmt: skip
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        subprocess.run(line, cwd=ROOT, check=True, capture_output=True, env=environment)
+        (report,) = root.glob("*/*/evaluation.json")
+        return find(json.loads(report.read_text())["scores"], score)["value"]
+
+    one = torch.tensor([figure(seed, 1) for seed in range(4)])
+    two = torch.tensor([figure(seed, 2) for seed in range(3)])
+    spread = max(float(one.std()), least)
+    assert abs(float(two.mean() - one.mean())) < 2 * spread, (one, two)
 
 
 def _until_ready(process):

@@ -1,6 +1,7 @@
 """Every recipe trains on two processes: they end with the same weights and draw the same images."""
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -79,5 +80,21 @@ def test_two_processes_hold_one_model(recipe, ended):
         assert torch.equal(first["samples"], second["samples"])
     # They agree although they saw different images, so what they learnt has been exchanged.
     seen = torch.cat([first["seen"], second["seen"]])
+    assert len(first["seen"]) == len(second["seen"]) == 48
     assert len(seen) == len(seen.unique()) == 96
     assert first["steps"] == second["steps"] == 3
+
+
+def test_two_processes_learn_what_one_learns(ended, tmp_path):
+    """The average of both gradients is the gradient of the whole batch."""
+    driver = runpy.run_path(DRIVER)
+    driver["_quieten"]()
+    name, *more = driver["QUIET"]
+    before, fit = driver["fitted"](tmp_path, name, "--trainer.devices=1", *more)
+    alone, together = fit.model.state_dict(), ended[0]["quiet"]
+    moved, apart = (
+        sum(float((a[key] - b[key]).square().sum()) for key in alone) ** 0.5
+        for a, b in ((before, alone), (together, alone))
+    )
+    assert moved > 0.1
+    assert apart < 1e-3 * moved

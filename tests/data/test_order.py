@@ -1,12 +1,14 @@
 """Which images make which batch."""
 
+from itertools import zip_longest
+
 import pytest
 import torch
 
 from zoo.core.errors import UserError
 from zoo.data.loader import Order, mix_seed
 
-CASES = [(50, 8, 1), (50, 8, 3), (50, 50, 1), (7, 100, 2), (64, 4, 4), (13, 1, 5)]
+CASES = [(50, 8, 1), (50, 9, 3), (50, 50, 1), (7, 100, 2), (64, 4, 4), (13, 5, 5)]
 
 
 def orders(count, batch_size, world, *, shuffle=True, seed=0, epoch=0):
@@ -33,9 +35,10 @@ def test_training_ranks_are_disjoint_without_repeats_and_equally_long(
     assert set(used) <= set(range(count))
     assert len({len(order.batches()) for order in ranks}) == 1
     assert all(len(order) == len(order.batches()) for order in ranks)
-    assert all(len(batch) == ranks[0].batch_size for order in ranks for batch in order.batches())
-    # nothing is left out but the incomplete last round
-    assert count - len(used) < ranks[0].batch_size * world
+    share = min(batch_size, count) // world
+    assert all(len(batch) == share for order in ranks for batch in order.batches())
+    # nothing is left out but the incomplete last batch
+    assert count - len(used) < share * world
 
 
 def test_each_epoch_has_its_own_order_and_a_seed_always_the_same():
@@ -55,15 +58,31 @@ def test_over_epochs_every_image_is_trained_with():
     assert seen == set(range(50))  # the two left-over images must not always be the same ones
 
 
-@pytest.mark.parametrize("world", [1, 2, 4])
-def test_a_global_batch_is_the_same_images_however_many_processes_share_it(world):
-    ranks = orders(64, 8 // world, world)
-    rounds = [
-        {index for batch in parts for index in batch.tolist()}
-        for parts in zip(*(order.batches() for order in ranks), strict=True)
+@pytest.mark.parametrize("world", [2, 4, 8])
+@pytest.mark.parametrize("epoch", [0, 3])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_ranks_together_see_the_batches_that_one_process_sees(world, epoch, shuffle):
+    """A recipe means the same on any number of devices: batch_size is the whole batch."""
+    ranks = orders(70, 16, world, epoch=epoch, shuffle=shuffle)
+    together = [
+        sorted(torch.cat(parts).tolist())
+        for parts in zip_longest(
+            *(order.batches() for order in ranks), fillvalue=torch.empty(0, dtype=torch.int64)
+        )
     ]
-    alone = [set(batch.tolist()) for batch in orders(64, 8, 1)[0].batches()]
-    assert rounds == alone
+    (alone,) = orders(70, 16, 1, epoch=epoch, shuffle=shuffle)
+    assert together == [sorted(batch.tolist()) for batch in alone.batches()]
+    assert len(together) == (4 if shuffle else 5)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "world", "words"),
+    [(63, 2, "choose 62 or 64"), (100, 8, "choose 96 or 104"), (3, 4, "choose 4, or fewer")],
+)
+def test_a_batch_that_cannot_be_shared_equally_is_refused(batch_size, world, words):
+    with pytest.raises(UserError, match=f"{batch_size} cannot be shared .* {world} processes") as e:
+        Order(1000, batch_size, shuffle=True, world=world)
+    assert words in str(e.value)
 
 
 @pytest.mark.parametrize(("count", "batch_size", "world"), CASES)
@@ -78,7 +97,7 @@ def test_impossible_orders_are_refused():
     with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
         Order(10, 0, shuffle=True)
     with pytest.raises(UserError, match="3 images cannot be shared among 4 processes"):
-        Order(3, 1, shuffle=True, world=4)
+        Order(3, 4, shuffle=True, world=4)
 
 
 def test_mixed_seeds_are_all_different_and_fit_a_generator():

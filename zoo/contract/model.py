@@ -61,6 +61,9 @@ class Model(L.LightningModule):
     feature_network: str | None = None
     """Classifier of the shelf that its loss looks through; `use_feature_network` takes it."""
 
+    over_batches: str = ""
+    """What its loss takes over the images of a batch together, in words, besides means."""
+
     _looked: bool = False  # whether a batch's values have been looked at since training began
 
     def use_feature_network(self, network: Any) -> None:

@@ -62,7 +62,7 @@ class CaptionedFolder(ImageData):
     Args:
         path: The folder, absolute, below here or below the root.
         root: Folder of data sets; default ``$ZOO_DATA``, else ``data/``.
-        batch_size: Images per batch and process.
+        batch_size: Images per batch; several devices share it.
         size: Side of the images.
         frequent: Words that come less often in the training captions are left out.
         pad: See `ImageData`.

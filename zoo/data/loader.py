@@ -1,7 +1,7 @@
 """Batches from indices.
 
-The order of an epoch is a function of (seed, epoch, rank), so any run can be continued in
-mid-epoch and every rank knows its own part without asking the others.
+The order of an epoch is a function of (seed, epoch), so any run can be continued in mid-epoch;
+every rank takes its share of each batch without asking the others.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from zoo.data.images import FileImages, Images, unit_range
 __all__ = [
     "BatchLoader",
     "Order",
+    "check_share",
     "mix_seed",
 ]
 
@@ -57,16 +58,32 @@ class _Decoder(Dataset["Tensor | str"]):
             return str(error)
 
 
+def check_share(batch_size: int, world: int) -> None:
+    """Refuses a batch that several processes cannot share equally.
+
+    Raises:
+        UserError: naming the nearest sizes that they can.
+    """
+    if batch_size % world:
+        lower = batch_size // world * world
+        near = f"{lower} or {lower + world}" if lower else str(world)
+        raise UserError(
+            f"--data.batch_size {batch_size} cannot be shared equally by {world} processes: "
+            f"choose {near}, or fewer devices."
+        )
+
+
 class Order:
     """Which images make which batch, in every epoch and on every rank.
 
     Training: each epoch is one permutation from (seed, epoch), cut into batches of
-    ``batch_size`` per rank; the incomplete last round is left out, so no image comes twice and
-    all ranks have equally many batches. Evaluation: in order, every image once.
+    ``batch_size``, of which every rank takes an equal share: all ranks together see the batches
+    that one alone would see. The incomplete last batch is left out, so no image comes twice.
+    Evaluation: in order, every image once.
 
     Args:
         count: Number of images.
-        batch_size: Images per batch on each rank; fewer if there are not enough images.
+        batch_size: Images per batch, on all ranks together; fewer if there are not enough images.
         shuffle: True for training.
         seed: Decides the permutations.
         rank: This process, from 0.
@@ -75,7 +92,8 @@ class Order:
             the same for any number of processes; a rank may get none. For evaluation.
 
     Raises:
-        UserError: if there is no image for some rank, or the batch size is not positive.
+        UserError: if there is no image for some rank, the batch size is not positive, or a batch
+            of training cannot be shared equally.
     """
 
     def __init__(
@@ -86,9 +104,13 @@ class Order:
             raise UserError(f"--data.batch_size must be at least 1, got {batch_size}.")
         if count < world and not whole:
             raise UserError(f"{count} images cannot be shared among {world} processes.")
+        if shuffle:
+            check_share(batch_size, world)
+            batch_size = min(batch_size, count // world * world)
         self.count, self.shuffle, self.seed = count, shuffle, seed
         self.rank, self.world, self.whole = rank, world, whole
-        self.batch_size = min(batch_size, count // world) if shuffle else batch_size
+        self.batch_size = batch_size
+        self.share = batch_size if whole else max(1, batch_size // world)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -97,21 +119,21 @@ class Order:
 
     def __len__(self) -> int:
         if self.shuffle:
-            return self.count // (self.batch_size * self.world)
+            return self.count // self.batch_size
         if self.whole:
-            return len(range(self.rank, math.ceil(self.count / self.batch_size), self.world))
-        return math.ceil(len(range(self.rank, self.count, self.world)) / self.batch_size)
+            return len(range(self.rank, math.ceil(self.count / self.share), self.world))
+        return math.ceil(len(range(self.rank, self.count, self.world)) / self.share)
 
     def batches(self) -> tuple[Tensor, ...]:
-        """Returns the indices of each batch of the present epoch on this rank."""
+        """Returns the indices of this rank's share of each batch of the present epoch."""
         if self.whole:
-            return torch.arange(self.count).split(self.batch_size)[self.rank :: self.world]
+            return torch.arange(self.count).split(self.share)[self.rank :: self.world]
         if not self.shuffle:
-            return torch.arange(self.rank, self.count, self.world).split(self.batch_size)
+            return torch.arange(self.rank, self.count, self.world).split(self.share)
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
-        used = len(self) * self.batch_size * self.world
-        rounds = torch.randperm(self.count, generator=generator)[:used]
-        return rounds.view(-1, self.world, self.batch_size)[:, self.rank].unbind()
+        used = len(self) * self.batch_size
+        batches = torch.randperm(self.count, generator=generator)[:used]
+        return batches.view(-1, self.world, self.share)[:, self.rank].unbind()
 
 
 class BatchLoader:
@@ -203,8 +225,8 @@ class BatchLoader:
         if batch and state["batches"] != len(self):
             raise UserError(
                 f"the checkpoint was written after batch {batch} of {state['batches']}, but an "
-                f"epoch now has {len(self)} batches: continue it with the same data, "
-                "--data.batch_size and number of processes."
+                f"epoch now has {len(self)} batches: continue it with the same data and "
+                "--data.batch_size."
             )
         self.sampler.set_epoch(state["epoch"])
         self._resume = {"epoch": state["epoch"], "batch": batch}

@@ -75,7 +75,7 @@ class ImageData(L.LightningDataModule):
 
     Args:
         root: Folder of data sets; default ``$ZOO_DATA``, else ``data/``.
-        batch_size: Images per batch and process.
+        batch_size: Images per batch; several devices share it.
         resize: Resize images to a square of this side.
         pad: Pad images with black to a square of this side, after resizing.
         binarize: ``none``; ``dynamic``: each pixel is drawn from its intensity anew in every

@@ -237,7 +237,7 @@ class CaptionedShapes(ImageData):
 
     Args:
         root: Not used: nothing is read.
-        batch_size: Images per batch and process.
+        batch_size: Images per batch; several devices share it.
         resize: Resize images to a square of this side.
         pad: Pad images with black to a square of this side, after resizing.
         binarize: See `ImageData`.

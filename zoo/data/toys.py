@@ -35,7 +35,7 @@ class PlaneData(ImageData):
     ``(2 * half_width)**2``.
 
     Args:
-        batch_size: Points per batch and process.
+        batch_size: Points per batch; several devices share it.
         val_size: Training points kept for validation.
         seed: Decides the order of training points; the points never depend on it.
 
@@ -104,7 +104,7 @@ class GaussianGrid(_Gaussians):
     100,000 training points. Mode 5 i + j lies at (2 i - 4, 2 j - 4).
 
     Args:
-        batch_size: Points per batch and process.
+        batch_size: Points per batch; several devices share it.
         val_size: Training points kept for validation.
         seed: Decides the order of training points; the points never depend on it.
 
@@ -133,7 +133,7 @@ class GaussianRing(_Gaussians):
     100,000 training points. Mode k lies at the angle of 2 pi k / 8.
 
     Args:
-        batch_size: Points per batch and process.
+        batch_size: Points per batch; several devices share it.
         val_size: Training points kept for validation.
         seed: Decides the order of training points; the points never depend on it.
 
@@ -159,7 +159,7 @@ class TwoMoons(PlaneData):
     (1, .5), has the label 1.
 
     Args:
-        batch_size: Points per batch and process.
+        batch_size: Points per batch; several devices share it.
         val_size: Training points kept for validation.
         seed: Decides the order of training points; the points never depend on it.
 

@@ -28,7 +28,7 @@ TRAINER = {
     "max_steps": "Batches, instead of epochs.",
     "precision": "32-true, bf16-mixed, ...; default: what the model and the device do best.",
     "accelerator": "cpu, gpu or auto.",
-    "devices": "Processes, each on its own device; more than one trains in parallel (DDP).",
+    "devices": "Processes, each on its own device; several share every batch (DDP).",
     "num_nodes": "Machines.",
     "log_every_n_steps": "Batches between rows of metrics.csv.",
     "gradient_clip_val": "Largest norm of a player's gradients.",

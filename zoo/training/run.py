@@ -24,6 +24,7 @@ from zoo.core.processes import announce_children, is_first, parent_run
 from zoo.core.text import clean
 from zoo.data import ImageData
 from zoo.data.identity import check_identity
+from zoo.data.loader import check_share
 from zoo.recipe.building import with_full_paths
 from zoo.recipe.checking import FACTS, REGISTRIES, TRUSTED, class_name, differences
 from zoo.recipe.help import OPTIONS
@@ -36,6 +37,7 @@ from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
 from zoo.training.continuing import check_plan, ended_by
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
+from zoo.training.sharing import about_sharing
 from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
 
 __all__ = ["Fit"]
@@ -168,6 +170,7 @@ class Fit(LightningCLI):
             Stopped: if the user or the cluster asked for it.
         """
         settings = self.config_init["trainer"]
+        check_share(self.datamodule.batch_size, processes(settings))
         self.precision = choose(settings, self.model)
         if is_first():  # data that are missing are missed before there is a run folder
             self.datamodule.prepare_data()
@@ -285,6 +288,13 @@ class Fit(LightningCLI):
         parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         print(self.datamodule.report())
         print(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
+        if self.trainer.world_size > 1:
+            print(
+                about_sharing(
+                    self.model, self.datamodule.batch_size, self.trainer.world_size,
+                    bool(self.config_init["trainer"]["sync_batchnorm"]),
+                )
+            )  # fmt: skip
         print(f"run folder: {folder.path}")
         if self.checkpoint is not None:
             print(

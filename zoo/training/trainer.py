@@ -44,6 +44,7 @@ from zoo.training.callbacks import (
     atomic_checkpoints,
 )
 from zoo.training.continuing import EpochLoop
+from zoo.training.sharing import normalises_batches
 
 __all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
 
@@ -134,7 +135,10 @@ def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
             "--trainer.gradient_clip_val cannot clip the scaled gradients of 16-mixed precision; "
             "use --trainer.precision bf16-mixed."
         )
-    if settings["strategy"] == "auto" and processes(settings) > 1:
+    several = processes(settings) > 1
+    if several and _device(settings) == "cuda" and normalises_batches(model):
+        settings["sync_batchnorm"] = True  # torch can do it on this device alone
+    if settings["strategy"] == "auto" and several:
         # With several optimisers each backward pass leaves the other player's weights unused.
         manual = not model.automatic_optimization
         settings["strategy"] = "ddp_find_unused_parameters_true" if manual else "ddp"

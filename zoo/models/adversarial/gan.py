@@ -116,6 +116,8 @@ class GAN(Model):
         self.automatic_optimization = False
         self.spec, self.latent_dim, self.prior = spec, latent_dim, prior
         self.loss, self.packing = loss, packing
+        if packing > 1:
+            self.over_batches = f"packs of {packing} images"
         self.num_labels = spec.classes if conditional else 0
         if conditional:
             self.needs = (*type(self).needs, ("label",))

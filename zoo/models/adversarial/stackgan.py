@@ -118,6 +118,7 @@ class StackGAN(Model):
     """
 
     needs = (("image",), ("caption", "label"))
+    over_batches = "the mismatched captions"
     prefers_bf16 = True
     not_published = ("generator1.", "generator2.", "discriminator1.", "discriminator2.", "recent_")
 

@@ -93,6 +93,8 @@ class BetaVAE(LatentUnits):
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.latent_dim, self.beta = spec, latent_dim, beta
         self.capacity, self.capacity_until = capacity, capacity_until
+        if capacity is not None:
+            self.over_batches = "the distance of the rate from its capacity"
         self.lr, self.betas = lr, betas
         self.prefers_bf16 = network == "conv"
         shape = latent_dim, 2 * latent_dim, hidden, "silu", width, depth

@@ -95,6 +95,7 @@ class GMVAE(Model):
     """
 
     expects_bits = True
+    over_batches = "the balance of its components"
 
     def __init__(
         self,
