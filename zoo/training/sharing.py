@@ -5,6 +5,7 @@ from __future__ import annotations
 import lightning as L
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from zoo.contract.model import facts
 from zoo.nets.affine import BatchNorm
 
 __all__ = ["about_sharing", "normalises_batches"]
@@ -29,7 +30,7 @@ def about_sharing(
         processes: Number of processes, more than one.
         synchronised: Whether torch's batch normalisation takes its moments over all processes.
     """
-    own = [words] if (words := str(getattr(model, "over_batches", ""))) else []
+    own = [words] if (words := facts(model).over_batches) else []
     affine = any(isinstance(module, BatchNorm) for module in model.modules())
     if affine or (normalises_batches(model) and not synchronised):
         own.append("the moments of batch normalisation")
