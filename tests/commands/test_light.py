@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import zoo
 from zoo.__main__ import VERBS
+from zoo.data import DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -75,6 +78,15 @@ def test_refusals_need_no_torch():
     lines = ["\t".join([verb, "2", *words]) for verb, all in REFUSED.items() for words in all]
     said = without_torch(lines).stderr
     assert said.count("\n") == len(lines), said
+
+
+def test_the_package_shows_what_there_is():
+    shown = dir(zoo)
+    assert {"available", "data", "datasets", "load", "models"} <= set(shown)
+    assert not [name for name in shown if not hasattr(zoo, name)]
+    assert zoo.datasets.MNIST is DATASETS["MNIST"] and "VAE" in dir(zoo.models)
+    data = zoo.data(np.zeros((30, 8, 8), dtype=np.uint8))
+    assert data.spec.shape == (1, 8, 8) and len(data.images("test")) == 3
 
 
 def test_names_need_no_torch():

@@ -5,9 +5,13 @@ Example:
     >>> data = DATASETS["Digits"](batch_size=32)
     >>> data.spec.shape
     (1, 8, 8)
+
+The package itself can be called, and makes a data set of what a person holds in memory: see `wrap`.
 """
 
-from typing import TYPE_CHECKING
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from zoo.core.lazy import lazily
 from zoo.data.registry import DATASETS
@@ -51,9 +55,24 @@ __all__ = [
     "wrap",
 ]
 
-_CONTRACT = {"Batch": "zoo.contract.spec", "ImageSpec": "zoo.contract.spec"}
-_OWN = {"OwnData": "zoo.data.own", "wrap": "zoo.data.own"}
+_ELSEWHERE = {
+    "Batch": "zoo.contract.spec",
+    "ImageData": "zoo.data.module",
+    "ImageSpec": "zoo.contract.spec",
+    "OwnData": "zoo.data.own",
+    "wrap": "zoo.data.own",
+}
 
-__getattr__, __dir__ = lazily(
-    __name__, {**DATASETS.homes, **_CONTRACT, "ImageData": "zoo.data.module", **_OWN}, ["DATASETS"]
-)
+__getattr__, __dir__ = lazily(__name__, {**DATASETS.homes, **_ELSEWHERE}, ["DATASETS"])
+
+
+class _Callable(ModuleType):
+    """A module that can be called: ``zoo.data(array)`` is ``zoo.data.wrap(array)``."""
+
+    def __call__(self, data: Any, **options: Any) -> Any:
+        from zoo.data.own import wrap
+
+        return wrap(data, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
