@@ -1,4 +1,4 @@
-"""How soon the zoo answers, beside the libraries that it stands on: whole processes, least of a few.
+"""How soon the zoo answers, beside the libraries that it stands on: the least of a few processes.
 
 ``python -m pytest tests/benchmarks/test_start_speed.py --benchmark-only`` prints them side by side.
 What needs no torch should be within half a second of plain Python; `zoo.load` and `zoo.sample`
