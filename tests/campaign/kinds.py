@@ -23,7 +23,7 @@ from zoo.core.errors import UserError, exit_on_user_error
 from zoo.recipe.reading import read_recipe, recipe_folder
 from zoo.training.callbacks import SeedEachBatch
 
-TRAIN_FOR_REAL = 0.03  # of the tries that come so far; the others end where batches would begin
+TRAIN_FOR_REAL = 0.08  # of the tries that come so far; the others end where batches would begin
 SMALL = {
     "width": 4, "hidden": 8, "features": 8, "latent_dim": 4, "noise_dim": 4, "depth": 1,
     "layers": 1, "blocks": 1, "channels": 4,

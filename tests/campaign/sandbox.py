@@ -29,6 +29,7 @@ pictures_every: 100
 wandb: "off"
 """
 LONGEST_LINE = 1700  # characters: a sentence with the command's name
+FETCHED = re.compile(r"^zoo: fetched the weights of .*\n")  # is told beside the answer
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Places of a command that changes them where nothing else is said.
@@ -266,6 +267,7 @@ def _answer(code, out, said, codes):
     """Says what is wrong with an answer; None if nothing is."""
     if type(code) is not int or code not in codes:
         return f"exit code {code!r}: {said[-500:]}"
+    said = FETCHED.sub("", said)
     if code == 2 and (said.count("\n") != 1 or not said.endswith("\n")):
         return f"not one line: {said[:1500]!r}"
     if code == 2 and len(said) > LONGEST_LINE:

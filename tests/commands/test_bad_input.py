@@ -156,6 +156,29 @@ def with_sparse_tensors(path, place):
     torch.save(saved, path)
 
 
+def optimizer(change):
+    """Changes the state of the first optimiser."""
+
+    def spoil(path, place):
+        saved = torch.load(path, weights_only=True)
+        change(saved["optimizer_states"][0])
+        torch.save(saved, path)
+
+    return spoil
+
+
+def average(value, key="exp_avg"):
+    return optimizer(lambda state: state["state"][0].update({key: value}))
+
+
+def setting(key, value):
+    return optimizer(lambda state: state["param_groups"][0].update({key: value}))
+
+
+def with_schedules(path, place):
+    torch.save({**torch.load(path, weights_only=True), "lr_schedulers": [{"x": 1}]}, path)
+
+
 def without_training_state(path, place):
     torch.save({"state_dict": torch.load(path, weights_only=True)["state_dict"]}, path)
 
@@ -302,6 +325,10 @@ CASES = {
     "unknown binarisation": digits("--data.binarize some", "one of none, dynamic, static"),
     "negative seed": digits("--seed_everything -1", "--seed_everything must lie in"),
     "checkpoints never": digits("--save_every 0", "--save_every must be at least 1"),
+    "pictures of null": bad(MODEL + DATA + "pictures_every: null\n", "--pictures_every must not"),
+    "name of null": bad(MODEL + DATA + "name: null\n", "--name must not be null"),
+    "scores of null": bad(MODEL + DATA + "evaluate: ~\n", "--evaluate must not be null"),
+    "a model for no memory": digits("--model.hidden 1000000000000", "not enough memory"),
     "pictures never": digits("--pictures_every 0", "--pictures_every must be at least 1"),
     "unknown precision": digits("--trainer.precision 17", "--trainer.precision must be one of"),
     "unknown accelerator": digits("--trainer.accelerator warp", "accelerator='warp'"),
@@ -359,6 +386,27 @@ CASES = {
     "checkpoint with code": resume("foreign code", with_code),
     "checkpoint that is an old pickle": resume("foreign code", with_old_code),
     "checkpoint with sparse tensors": resume("is no plain tensor", with_sparse_tensors),
+    "average of another shape": resume("exp_avg must be a tensor", average(torch.zeros(3, 3))),
+    "average of one number": resume("exp_avg must be a tensor", average(torch.zeros(()))),
+    "average in words": resume("exp_avg must be a tensor", average("x")),
+    "average that is missing": resume(
+        "different averages", optimizer(lambda state: state["state"][0].pop("exp_avg"))
+    ),
+    "average of a foreign parameter": resume(
+        "belongs to no parameter",
+        optimizer(lambda state: state["state"].update({10**6: state["state"][0]})),
+    ),
+    "steps in words": resume("state[0].step must be a tensor", average("x", "step")),
+    "rate in words": resume("lr must be a number", setting("lr", "x")),
+    "rate that is none": resume("lr must be a number", setting("lr", float("nan"))),
+    "switch in words": resume("amsgrad must be true or false", setting("amsgrad", "x")),
+    "other parameters": resume("do not have the model's parameters", setting("params", [0])),
+    "betas in words": resume("betas must be a list of 2 numbers", setting("betas", "xy")),
+    "schedules that the model lacks": resume("lr_schedulers must be empty", with_schedules),
+    "another group": resume(
+        "do not have the model's parameters",
+        optimizer(lambda state: state["param_groups"].append(state["param_groups"][0])),
+    ),
     "checkpoint without its training": resume("no state of training", without_training_state),
     "checkpoint of another seed": fit(
         f"{{here}}/small.yaml {SMALL} --ckpt_path last --seed_everything 5",

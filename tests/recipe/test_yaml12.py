@@ -63,6 +63,10 @@ REFUSED = {
     "a merge of a number": ("a: {<<: 3}", "expected a mapping", 1),
     "many digits": ("1" * 6000, "cannot be read", None),
     "a tag": ("!!python/object/apply:os.system [ls]", "could not determine a constructor", 1),
+    "a date": ("a: !!timestamp 2001-01-01", "could not determine a constructor", 1),
+    "bytes": ("a: !!binary gA==", "could not determine a constructor", 1),
+    "a set": ("a: !!set {b, c}", "could not determine a constructor", 1),
+    "pairs": ("\na: !!pairs [b: 1]", "could not determine a constructor", 2),
     "control characters": ("a: \x00", "characters", None),
 }
 

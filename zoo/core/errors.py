@@ -197,7 +197,9 @@ def out_of_memory(error: BaseException | None) -> bool:
         True
     """
     while error is not None:
-        told = isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)[:1000])
+        # The recipe's parser makes a ValueError of what constructors raise.
+        kinds = (RuntimeError, ValueError)
+        told = isinstance(error, kinds) and NO_MEMORY.search(str(error)[:1000])
         if told or isinstance(error, MemoryError):
             return True
         error = error.__cause__ or error.__context__

@@ -61,6 +61,8 @@ for _tag, _pattern, _first in (
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first
     )
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.integer)
+for _tag in ("binary", "omap", "pairs", "set", "timestamp"):  # of YAML 1.1: no plain values
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", yaml.SafeLoader.construct_undefined)
 
 
 class NotYAML(ValueError):

@@ -173,7 +173,7 @@ class Loops(TypedDict):
 class Optimizer(TypedDict):
     """An optimiser's averages, by the number of the parameter."""
 
-    state: dict[int, Any]
+    state: dict[int, dict[str, Any]]
     param_groups: list[dict[str, Any]]
 
 

@@ -33,6 +33,7 @@ from zoo.recipe.yaml12 import NotYAML, read_yaml
 from zoo.shelf.run_folder import RunFolder, write_environment
 from zoo.shelf.run_weights import read_training
 from zoo.shelf.weights import check_fit
+from zoo.training.averages import check_averages
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
 from zoo.training.continuing import check_plan, ended_by
@@ -115,6 +116,7 @@ class Fit(LightningCLI):
             "monitor_mode": (Literal["min", "max"], "min"),
             "evaluate": (bool, True),
         }
+        self.needed = [name for name, (_, default) in options.items() if default is not None]
         for name, (kind, default) in options.items():
             parser.add_argument(f"--{name}", type=kind, default=default, help=OPTIONS[name])
         # Known, so that a recipe may state it; a training makes no use of it.
@@ -134,6 +136,9 @@ class Fit(LightningCLI):
                 continue
             if number < -1 or (key in ("num_nodes", "devices") and number == 0):
                 raise UserError(f"--trainer.{key} must be a positive number, got {value}.")
+        for key in self.needed:
+            if self.config[key] is None:
+                raise UserError(f"--{key} must not be null; leave it out for its default.")
         for key in ("save_every", "pictures_every"):
             if self.config[key] is not None and self.config[key] < 1:
                 raise UserError(f"--{key} must be at least 1, got {self.config[key]}.")
@@ -244,6 +249,7 @@ class Fit(LightningCLI):
         checkpoint = read_training(path)
         check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
         self.seen = checkpoint["callbacks"]["Checkpoints"]
+        check_averages(path, checkpoint, self.model)
         check_plan(path, checkpoint, self.config_init["trainer"])
 
     def _check_recipe(self, path: Path) -> None:
