@@ -71,7 +71,42 @@ def _add_conditions(parser: Parser, keywords: Mapping[str, str]) -> None:
     for name, annotation in keywords.items():
         if name != "seed":
             kind = next((kind for kind in (int, float) if kind.__name__ in annotation), str)
+            kind = str if name == "label" else kind  # a class may be named, see `_number`
             parser.add_argument(f"--{name}", type=kind, help="condition of this model")
+
+
+def _number(label: str, name_or_run: str) -> int:
+    """Reads the number of a class, or the name that its folder had among somebody's own images.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    try:
+        return int(label)
+    except ValueError:
+        names = _class_names(name_or_run)
+    if not names:
+        raise UserError(f"--label must be a whole number, got {label!r}.")
+    check_choice("--label", label, names)
+    return names.index(label)
+
+
+def _class_names(name_or_run: str) -> list[str]:
+    """Names the class folders that a model learnt from, if it was told the classes of images."""
+    from zoo.recipe.reading import read_recipe
+    from zoo.shelf.find import read_card
+    from zoo.shelf.run_folder import RunFolder
+
+    run = RunFolder(Path(name_or_run))
+    if run.recipe.is_file():
+        recipe, learnt_from = read_recipe(run.recipe), run.learnt_from()
+    else:
+        card = read_card(name_or_run)[0]
+        recipe = card.get("recipe") or {}
+        learnt_from = (card.get("training") or {}).get("data") or {}
+    model = recipe.get("model")
+    arguments = model.get("init_args") or {} if isinstance(model, dict) else {}
+    return list(learnt_from.get("classes", [])) if arguments.get("conditional") else []
 
 
 def _family(name_or_run: str) -> str:
@@ -184,6 +219,8 @@ def run(arguments: Sequence[str]) -> None:
         parser.print_help()
         return
     options = parser.read(arguments)
+    if getattr(options, "label", None) is not None:
+        options.label = _number(options.label, options.model)
     # Only from here on is torch needed: help and refusals need not wait for it.
     from zoo.shelf.run_weights import load_any
     from zoo.show.pictures import save_png

@@ -12,6 +12,7 @@ from PIL import Image
 from zoo.evaluate import main as evaluate
 from zoo.fit import main as fit
 from zoo.judge.subject import read_report
+from zoo.sample import main as sample
 from zoo.show.publishing import _portable, _training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,3 +187,30 @@ def test_the_advice_after_a_run_without_likelihood_works(fifty, tmp_path, capsys
     assert f"python -m zoo.evaluate {run}" in capsys.readouterr().out
     assert evaluate([str(run)]) == 0
     assert "fid[pixels-8x8,5,test]" in capsys.readouterr().out
+
+
+def test_a_class_is_drawn_by_the_name_of_its_folder(fifty, tmp_path, capsys):
+    recipe = str(ROOT / "recipes" / "gan_digits.yaml")
+    small = [
+        "--trainer.max_epochs=1",
+        "--trainer.accelerator=cpu",
+        "--wandb=off",
+        "--model.width=4",
+    ]
+    data = ["--data=ImageFolder", f"--data.path={fifty}", "--data.size=16", "--evaluate=false"]
+    told = [
+        "--model.width=4",
+        "--model.conditional=true",
+        "--pictures_every=100",
+        f"--run_root={tmp_path}",
+    ]
+    assert fit([recipe, *small, *data, *told]) == 0
+    (run,) = (tmp_path / "gan_digits").iterdir()
+    drawn = []
+    for label in ("cat", "1", "ant"):
+        out = tmp_path / f"{label}.png"
+        assert sample([str(run), "--label", label, "--n", "4", "--out", str(out)]) == 0
+        drawn.append(out.read_bytes())
+    assert drawn[0] == drawn[1] != drawn[2]
+    refused(capsys, sample([str(run), "--label", "cats"]), "Did you mean cat?")
+    refused(capsys, sample(["infogan_digits", "--label", "cat"]), "--label must be a whole number")
