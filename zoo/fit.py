@@ -22,16 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "run"]
 
+LAUNCHERS = {"TORCHELASTIC_RUN_ID", "SLURM_PROCID"}  # who has one has counted the devices
 FIRST_WORD = 5.0  # seconds for which other processes leave the word to the first one
-
-
-def _check_launch(arguments: Sequence[str]) -> None:
-    """Refuses several processes from within Python: the trainer would repeat its command."""
-    started_by_others = {"TORCHELASTIC_RUN_ID", "SLURM_PROCID", "LOCAL_RANK"} & os.environ.keys()
-    if not started_by_others and sys.argv[-len(arguments) :] != list(arguments):
-        raise UserError(
-            f"several processes are only started from the command line: {USAGE} --trainer.devices N"
-        )
 
 
 def _quieten() -> None:
@@ -79,12 +71,21 @@ def run(arguments: Sequence[str]) -> Fit:
     # Only from here on is torch needed: help and refusals need not wait for it.
     from zoo.training.callbacks import Stopped
     from zoo.training.run import Fit
+    from zoo.training.sharing import most_that_share
     from zoo.training.trainer import processes
 
     _quieten()  # after the import, which sets levels of its own
     fit = Fit(path, recipe, overrides)
-    if processes(fit.config_init["trainer"]) > 1:
-        _check_launch(arguments)
+    settings = fit.config_init["trainer"]
+    from_line = sys.argv[-len(arguments) :] == list(arguments)
+    if str(settings["devices"]) == "auto" and not LAUNCHERS & os.environ.keys():
+        found = processes(settings) // settings["num_nodes"] if from_line else 1
+        settings["devices"] = most_that_share(fit.model, fit.datamodule.batch_size, found)
+    started = {*LAUNCHERS, "LOCAL_RANK"} & os.environ.keys()  # the latter by our own trainer
+    if processes(settings) > 1 and not (from_line or started):
+        raise UserError(
+            f"several processes are only started from the command line: {USAGE} --trainer.devices N"
+        )
     try:
         fit.fit()
     except Stopped as stop:

@@ -8,12 +8,28 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zoo.contract.model import facts
 from zoo.nets.affine import BatchNorm
 
-__all__ = ["about_sharing", "normalises_batches"]
+__all__ = ["about_sharing", "most_that_share", "normalises_batches"]
 
 
 def normalises_batches(model: L.LightningModule) -> bool:
     """Says whether torch can synchronise a batch normalisation of the model."""
     return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
+def most_that_share(model: L.LightningModule, batch_size: int, devices: int) -> int:
+    """Returns how many devices ``auto`` takes: all that share a batch and keep the law of a recipe.
+
+    One, where the model takes something over a batch that each device would take over its share.
+
+    Args:
+        model: The model.
+        batch_size: Images of the whole batch.
+        devices: How many there are.
+    """
+    affine = any(isinstance(module, BatchNorm) for module in model.modules())
+    if affine or facts(model).over_batches:
+        return 1
+    return max(n for n in range(1, max(devices, 1) + 1) if batch_size % n == 0)
 
 
 def about_sharing(
