@@ -31,6 +31,8 @@ def _quieten() -> None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # they are for LightningCLI
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Callbacks that a user asks for, such as a summary of the layers, speak through a log, too.
+    logging.getLogger("lightning.pytorch.callbacks").setLevel(logging.INFO)
     for message in (
         ".*does not have many workers.*",
         ".*GPU available but not used.*",

@@ -200,7 +200,6 @@ def test_recipe(alternate, report, name, milliseconds):
     other = bare_recipe(bare, data, batches, precision, clip)
     settings = {
         "precision": precision, "gradient_clip_val": clip, "limit_train_batches": batches,
-        "limit_val_batches": 0,
     }  # fmt: skip
     rounds = 24 if batches > 10 else 6  # the least of many short epochs: a machine has moods
     report(*alternate(ours, data, other, rounds, **settings), MOST)

@@ -18,7 +18,7 @@ from zoo.training.run import Fit
 
 LINE = [
     "--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--trainer.limit_train_batches=3",
-    "--trainer.limit_val_batches=1", "--data.batch_size=32", "--wandb=off", "--evaluate=false",
+    "--data.batch_size=32", "--wandb=off", "--evaluate=false",
     "--pictures_every=100",
 ]  # fmt: skip
 # A training without noise: what it learns does not depend on who takes which images.

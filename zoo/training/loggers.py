@@ -62,12 +62,18 @@ class MetricsFile(Logger):
 
     @property
     def name(self) -> str:
-        """The format."""
-        return "csv"
+        """Empty, as is the version: what callbacks write beside it lies in the run's folder."""
+        return ""
 
     @property
-    def version(self) -> None:
-        """None: there is one file per run."""
+    def version(self) -> str:
+        """Empty: there is one file per run."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder."""
+        return str(self.path.parent)
 
     def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
         """Nothing: the recipe lies beside the file."""

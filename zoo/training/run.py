@@ -29,6 +29,7 @@ from zoo.recipe.building import with_full_paths
 from zoo.recipe.checking import FACTS, REGISTRIES, TRUSTED, class_name, differences
 from zoo.recipe.help import OPTIONS
 from zoo.recipe.reading import read_recipe
+from zoo.recipe.trainer_options import check_trainer_options
 from zoo.recipe.yaml12 import NotYAML, read_yaml
 from zoo.shelf.run_folder import RunFolder, write_environment
 from zoo.shelf.run_weights import read_training
@@ -38,6 +39,7 @@ from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
 from zoo.training.continuing import check_plan, ended_by
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
+from zoo.training.own_loggers import build_loggers, gather_loggers, read_loggers
 from zoo.training.sharing import about_sharing
 from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
 
@@ -57,6 +59,16 @@ class _Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> Any:
         raise UserError(in_a_sentence(str(message), ex)) from ex
 
+    def add_class_arguments(self, theclass: Any, *args: Any, **kwargs: Any) -> Any:
+        # Loggers are words until there is a folder for them to write to.
+        skip = {"skip": {"logger"}} if theclass is L.Trainer else {}
+        return super().add_class_arguments(theclass, *args, **kwargs, **skip)
+
+
+def _as_it_is(value: Any) -> Any:
+    """Passes a value through the parser; `zoo.training.own_loggers` reads it."""
+    return value
+
 
 class Fit(LightningCLI):
     """Builds model and data from a recipe and command-line overrides, then trains.
@@ -75,7 +87,7 @@ class Fit(LightningCLI):
 
     def __init__(self, path: Path, recipe: dict[str, Any], overrides: Sequence[str]) -> None:
         self.recipe_name = path.stem
-        full = with_full_paths(recipe)
+        full, overrides = gather_loggers(with_full_paths(recipe), overrides)
         set_parsing_settings(
             # A recipe cannot name code from elsewhere: nothing else is imported, let alone run.
             import_path_denylist=["*"],
@@ -119,6 +131,7 @@ class Fit(LightningCLI):
         self.needed = [name for name, (_, default) in options.items() if default is not None]
         for name, (kind, default) in options.items():
             parser.add_argument(f"--{name}", type=kind, default=default, help=OPTIONS[name])
+        parser.add_argument("--trainer.logger", type=_as_it_is, default=None)
         # Known, so that a recipe may state it; a training makes no use of it.
         for fact in FACTS:
             parser.add_argument(f"--{fact}", type=dict[str, Any] | None, default=None)
@@ -126,6 +139,8 @@ class Fit(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Checks numbers that Lightning would only stumble over later."""
         trainer = self.config["trainer"]
+        check_trainer_options(trainer)
+        read_loggers(trainer["logger"])
         for key in ("max_epochs", "max_steps", "devices", "num_nodes"):
             value = trainer[key]
             try:
@@ -310,7 +325,8 @@ class Fit(LightningCLI):
         config = {**recipe, "precision": self.precision}
         tracker = start_tracker(folder.path, self.config["name"], self.config["wandb"], config)
         file = MetricsFile(folder.metrics, self.seen["step"] if continued else None)
-        self.trainer.loggers = [file, *([tracker] if tracker else [])]
+        own = build_loggers(self.config["trainer"]["logger"], folder.path)
+        self.trainer.loggers = [file, *([tracker] if tracker else []), *own]
         sys.stdout.flush()
         return tracker
 
@@ -345,6 +361,8 @@ class Fit(LightningCLI):
                 print(f"  {score_line(score)}")
         if folder.pictures.is_dir():
             print(f"  pictures  {folder.pictures}")
+        for file in sorted(folder.path.glob("*-profile*.txt")):
+            print(f"  profile   {file}")
         print(f"  next      python -m zoo.sample {folder.path} --out grid.png")
         print(f"            python -m zoo.evaluate {folder.path}", flush=True)
 

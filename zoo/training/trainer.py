@@ -15,16 +15,27 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.profilers import (
+    AdvancedProfiler,
+    PassThroughProfiler,
+    Profiler,
+    PyTorchProfiler,
+    SimpleProfiler,
+)
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from zoo.contract.model import facts
-from zoo.core.errors import UserError
+from zoo.core.errors import UserError, did_you_mean
 from zoo.core.memory import keep_freed_memory
 from zoo.core.precision import automatic_precision
-from zoo.core.processes import lost_others
+from zoo.core.processes import is_first, lost_others
+from zoo.core.text import quoted
 from zoo.data import ImageData
+from zoo.recipe.trainer_options import check_validation_options
 from zoo.shelf.run_folder import RunFolder
 from zoo.shelf.weights import load
 from zoo.training.callbacks import (
@@ -48,6 +59,7 @@ from zoo.training.sharing import normalises_batches
 
 __all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
 
+PROFILERS = {"advanced": AdvancedProfiler, "pytorch": PyTorchProfiler, "simple": SimpleProfiler}
 TRUE = ("32-true", "64-true")  # weights in one format throughout
 GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
 ONE_VALUE = "Expected more than 1 value per channel"  # torch, of a batch of one
@@ -116,6 +128,8 @@ def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
         UserError: if the settings do not go together with the model.
     """
     reason = "as asked"
+    if not is_overridden("validation_step", model):
+        check_validation_options(settings, type(model).__name__)
     if settings["precision"] is None:
         settings["precision"], reason = automatic_precision(
             facts(model).prefers_bf16, _device(settings)
@@ -157,6 +171,36 @@ class _NoProfiler(PassThroughProfiler):
         return self._nothing
 
 
+def _profiler(wanted: Any, folder: RunFolder) -> Any:
+    """Has a profiler write into the run's folder; on the screen it would be lost in a log."""
+    if not wanted or not is_first():
+        return _NoProfiler()
+    if isinstance(wanted, str):
+        if wanted not in PROFILERS:
+            raise UserError(
+                f"--trainer.profiler: unknown profiler {quoted(wanted)}. "
+                f"{did_you_mean(wanted, PROFILERS)}"
+            )
+        wanted = PROFILERS[wanted]()
+    if isinstance(wanted, Profiler):
+        wanted.dirpath = wanted.dirpath or folder.path
+        wanted.filename = wanted.filename or "profile"
+    return wanted
+
+
+def _plugins(wanted: Any) -> list[Any]:
+    plugins = _listed(wanted)
+    for one in plugins:
+        if isinstance(one, CheckpointIO):
+            raise UserError(
+                "--trainer.plugins cannot say how checkpoints are written: the zoo's own way is "
+                "what makes them whole or not there."
+            )
+        if isinstance(one, Precision):
+            raise UserError("--trainer.plugins cannot say the precision: use --trainer.precision.")
+    return plugins
+
+
 def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options) -> L.Trainer:
     """Builds the trainer with all that surrounds training; its loggers come later.
 
@@ -188,20 +232,22 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
     if settings["gradient_clip_val"]:
         by = settings["gradient_clip_algorithm"] or "norm"
         own.append(ClipGradients(float(settings["gradient_clip_val"]), by))
+    given = _listed(settings["callbacks"])
     show = settings["enable_progress_bar"] is not False
-    if show:
+    own_bar = any(isinstance(one, ProgressBar) for one in given)
+    if show and not own_bar:
         own.append(Bar() if options.terminal else EpochLines())
     arguments = {
         **settings,
         "callbacks": [*own, *given],  # the user's see the scores
-        "plugins": [*_listed(settings["plugins"]), atomic_checkpoints()],
+        "plugins": [*_plugins(settings["plugins"]), atomic_checkpoints()],
         "logger": False,
-        "profiler": settings["profiler"] or _NoProfiler(),
+        "profiler": _profiler(settings["profiler"], folder),
         "gradient_clip_val": None,
         "gradient_clip_algorithm": None,
-        "enable_progress_bar": show and options.terminal,
+        "enable_progress_bar": show and (options.terminal or own_bar),
         "enable_model_summary": bool(settings["enable_model_summary"]),
-        "default_root_dir": settings["default_root_dir"] or str(folder.path),
+        "default_root_dir": str(folder.path),
         "use_distributed_sampler": False,  # the loaders share out the data themselves
     }
     try:
