@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from zoo.core.command import command
 from zoo.core.errors import UserError
-from zoo.core.processes import is_first, watch_parent
+from zoo.core.processes import Terminated, is_first, terminated_by_exception, watch_parent
+from zoo.core.text import say
 from zoo.recipe.checking import check_arguments
 from zoo.recipe.help import USAGE, describe_command, describe_recipe
 from zoo.recipe.reading import find_recipe, read_recipe
@@ -110,7 +112,12 @@ def _met() -> bool:
 
 def _command(arguments: Sequence[str]) -> int:
     try:
-        run(arguments)
+        with terminated_by_exception():
+            run(arguments)
+    except Terminated:
+        if is_first():
+            say("zoo.fit: stopped before there was anything to save.")
+        return 128 + signal.SIGTERM
     except Exception as error:
         if (signum := getattr(error, "signum", None)) is not None:  # that of a `Stopped`
             return 128 + signum

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.core.processes import Children, lost_others, parent_run
+from zoo.core.errors import UserError
+from zoo.core.processes import Children, held, lost_others, parent_run, port_is_taken
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,3 +109,48 @@ def test_lost_others_are_told_from_other_errors():
     assert lost_others(RuntimeError(lost))
     assert not lost_others(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not lost_others(ValueError("Connection closed by peer"))
+
+
+# ---------------------------------------------------------------- one process for each run
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from zoo.core.processes import held
+with held(Path(sys.argv[1] if len(sys.argv) > 1 else {folder!r})):
+    print("held", flush=True)
+    time.sleep({seconds})
+"""
+
+
+def test_a_folder_is_held_by_one_process(tmp_path):
+    other = python(HOLDER.format(folder=str(tmp_path), seconds=60))
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match=rf"by another process \({other.pid}\): wait for its end"):
+        with held(tmp_path):
+            pass
+    other.kill()  # a dead owner holds nothing, although its file is still there
+    other.communicate()
+    assert (tmp_path / ".lock").is_file()
+    with held(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_holder_that_ends_well_leaves_no_file(tmp_path):
+    other = python(HOLDER.format(folder=str(tmp_path), seconds=0))
+    other.communicate(timeout=50)
+    assert other.returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_locks_nothing_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.core.processes.fcntl", None)
+    with held(tmp_path), held(tmp_path):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_told_from_lost_processes():
+    said = "The server socket has failed to listen on any local network address. port: 29500, "
+    assert port_is_taken(RuntimeError(said + "useIpv6: false, code: -98, name: EADDRINUSE"))
+    assert not port_is_taken(RuntimeError("Connection closed by peer"))

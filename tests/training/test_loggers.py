@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import struct
 import sys
 
@@ -286,3 +287,69 @@ def test_pictures_arrive_as_bytes(monkeypatch):
     tracker = Tracker(type("Run", (), {"log": lambda _, data, step: sent.update(data)})())
     tracker.log_picture("sheet", torch.full((3, 2, 2), 0.5), 0)
     assert sent["sheet"].image.tobytes() == bytes([128] * 12)
+
+
+# ---------------------------------------------------------------- W&B's own variables
+
+
+@pytest.fixture
+def asked(alone, monkeypatch):
+    """Starts a tracker without W&B's help; returns the run's settings as it would resolve them."""
+    import wandb
+
+    def start(folder=alone, **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(wandb, "init", lambda **given: given)
+        given = zoo.training.loggers._start(folder, "group", "offline", {})
+        settings = wandb.Settings()
+        settings.update_from_env_vars(dict(os.environ))
+        settings.update_from_settings(given["settings"])
+        found = {
+            "project": settings.project, "group": settings.run_group, "name": settings.run_name,
+            "id": settings.run_id, "dir": settings.wandb_dir, "quiet": settings.quiet,
+            "console": settings.console, "init_timeout": settings.init_timeout,
+            "resume": settings.resume,
+        }  # fmt: skip
+        return {**found, **{k: v for k, v in given.items() if k in found and v is not None}}
+
+    return start
+
+
+def test_without_them_the_run_is_named_after_its_folder(asked, alone):
+    found = asked()
+    name = f"group-{alone.name}"
+    assert (found["project"], found["group"], found["name"]) == ("zoo", "group", name)
+    assert (found["id"], found["dir"]) == (name, str(alone))
+    assert (found["console"], found["init_timeout"], found["quiet"]) == ("off", 20, True)
+
+
+@pytest.mark.parametrize(
+    "variable, value, key, wanted",
+    [
+        ("WANDB_PROJECT", "other", "project", "other"),
+        ("WANDB_RUN_GROUP", "mine", "group", "mine"),
+        ("WANDB_NAME", "a name", "name", "a name"),
+        ("WANDB_RUN_ID", "abc123", "id", "abc123"),
+        ("WANDB_RESUME", "must", "resume", "must"),
+        ("WANDB_QUIET", "false", "quiet", False),
+        ("WANDB_CONSOLE", "wrap", "console", "wrap"),
+        ("WANDB_INIT_TIMEOUT", "77", "init_timeout", 77),
+    ],
+)
+def test_wandbs_own_variables_win(asked, variable, value, key, wanted):
+    assert asked(**{variable: value})[key] == wanted
+
+
+def test_wandb_writes_where_its_variable_says(alone, monkeypatch):
+    place = alone / "place"
+    place.mkdir()
+    monkeypatch.setenv("WANDB_DIR", str(place))
+    monkeypatch.setenv("WANDB_RUN_ID", "abc123")
+    folder = alone / "run"
+    folder.mkdir()
+    tracker = start_tracker(folder, "group", "offline", {})
+    assert tracker is not None and tracker.version == "abc123"
+    tracker.finish(0)
+    assert list(place.glob("wandb/offline-run-*-abc123/run-abc123.wandb"))
+    assert not list(folder.iterdir())

@@ -15,15 +15,38 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
-__all__ = ["Children", "announce_children", "is_first", "lost_others", "parent_run", "watch_parent"]
+from zoo.core.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+__all__ = [
+    "Children",
+    "Terminated",
+    "announce_children",
+    "held",
+    "is_first",
+    "lost_others",
+    "parent_run",
+    "port_is_taken",
+    "terminated_by_exception",
+    "watch_parent",
+]
 
 PARENT = "ZOO_PARENT"  # process that started this one
 RUN = "ZOO_RUN"  # folder of the run that it started this one for
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # who started us sets one
 PERIOD = 0.5  # seconds between looks at other processes
+LOCK = ".lock"  # in a run's folder, while it is trained
+TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
 LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store", re.IGNORECASE)
 
 
@@ -78,6 +101,88 @@ def lost_others(error: BaseException) -> bool:
     return isinstance(error, network) or (
         isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
     )
+
+
+def port_is_taken(error: BaseException) -> bool:
+    """Says whether processes could not meet because another one listens on their port."""
+    return isinstance(error, (RuntimeError, OSError)) and TAKEN.search(str(error)) is not None
+
+
+class Terminated(BaseException):
+    """SIGTERM came where nothing can be saved."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+@contextmanager
+def terminated_by_exception() -> Iterator[None]:
+    """Has SIGTERM raise `Terminated`, so that what was begun is put away, as Ctrl-C does.
+
+    Within training, the callbacks take the signal over and save first.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds a run's folder, so that no other process trains the same run meanwhile.
+
+    The lock is one of the operating system's on a file in the folder, which ends with its owner
+    however that ends. Where there are none (no fcntl, or a file system without locks), nothing is
+    held.
+
+    Args:
+        folder: The run's folder, which exists.
+
+    Raises:
+        UserError: if another process holds it.
+    """
+    file = None if fcntl is None else _lock(folder / LOCK)
+    try:
+        yield
+    finally:
+        if file is not None:
+            with suppress(OSError):
+                (folder / LOCK).unlink()
+            os.close(file)
+
+
+def _lock(path: Path) -> int | None:
+    """Locks a file; returns its descriptor, or None where that cannot be."""
+    assert fcntl is not None
+    while True:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError:  # a folder that only can be read is refused where it is written to
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(file, 20).decode("ascii", "replace").strip()
+            os.close(file)
+            raise UserError(
+                f"the run in {path.parent} is being trained by another process"
+                f"{f' ({owner})' if owner.isdigit() else ''}: wait for its end or stop it, then "
+                "continue it."
+            ) from None
+        except OSError:
+            os.close(file)
+            return None
+        with suppress(OSError):  # gone: its owner put it away after we opened it
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                os.truncate(file, 0)
+                os.write(file, f"{os.getpid()}\n".encode())
+                return file
+        os.close(file)
 
 
 class Children:

@@ -30,6 +30,11 @@ __all__ = ["MetricsFile", "Tracker", "WandbMode", "log_step", "logged_in", "star
 
 WandbMode = Literal["auto", "online", "offline", "off"]
 
+# Arguments of wandb.init by the variables that say the same; others are settings.
+ARGUMENTS = {
+    "project": "project", "run_group": "group", "name": "name", "run_id": "id", "dir": "dir",
+    "resume": "resume",
+}  # fmt: skip
 FLUSH_SECONDS = 10.0  # the file is never older than this, or than the last epoch
 
 
@@ -268,23 +273,16 @@ def _start(folder: Path, group: str, mode: str, config: dict[str, Any], suffix: 
         import wandb
 
         name = f"{group}-{folder.name}{suffix}"
-        return wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "zoo"),
-            group=group,
-            name=name,
-            id=name,
-            dir=str(folder),
-            mode=mode,  # type: ignore[arg-type]
-            config=config,
-            resume="allow" if mode == "online" else None,
-            settings=wandb.Settings(
-                silent=True,
-                quiet=True,
-                console="off",
-                init_timeout=20,
-                x_disable_machine_info=False,
-            ),
-        )
+        ours = {
+            "project": "zoo", "run_group": group, "name": name, "run_id": name, "dir": str(folder),
+            "resume": "allow" if mode == "online" else None, "silent": True, "quiet": True,
+            "console": "off", "init_timeout": 20, "x_disable_machine_info": False,
+        }  # fmt: skip
+        # What a person has told W&B by its own variables goes first: it reads them by itself.
+        ours = {key: v for key, v in ours.items() if f"WANDB_{key.upper()}" not in os.environ}
+        arguments = {ARGUMENTS[key]: ours.pop(key) for key in ARGUMENTS if key in ours}
+        settings = wandb.Settings(**ours)
+        return wandb.init(mode=mode, config=config, settings=settings, **arguments)  # type: ignore[arg-type]
 
 
 def _short(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from zoo.core.arguments import in_a_sentence
 from zoo.core.errors import UserError, user_error_in
 from zoo.core.figures import score_line
 from zoo.core.files import sweep, write_text
-from zoo.core.processes import announce_children, is_first, parent_run
+from zoo.core.processes import Terminated, announce_children, held, is_first, parent_run
 from zoo.core.text import clean
 from zoo.data import ImageData
 from zoo.data.identity import check_identity
@@ -189,6 +190,10 @@ class Fit(LightningCLI):
             UserError: if data are missing, or anything does not go together.
             Stopped: if the user or the cluster asked for it.
         """
+        with ExitStack() as self._held:
+            self._fit()
+
+    def _fit(self) -> None:
         settings = self.config_init["trainer"]
         check_share(self.datamodule.batch_size, processes(settings))
         self.precision = choose(settings, self.model)
@@ -204,7 +209,7 @@ class Fit(LightningCLI):
             if processes(settings) > 1:
                 announce_children(self.folder.path)
             self._train()
-        except UserError:
+        except (UserError, KeyboardInterrupt, Terminated):
             if self.trainer is None or self.trainer.global_step == 0:
                 self.folder.discard()
             raise
@@ -249,6 +254,8 @@ class Fit(LightningCLI):
             if not self.checkpoint.is_file():
                 raise UserError(f"checkpoint {wanted} does not exist.")
             found = found or RunFolder.of_checkpoint(self.checkpoint)
+        if found is not None and is_first():  # before its checkpoint is read
+            self._held.enter_context(held(found.path))
         if self.checkpoint is not None:
             self._check_checkpoint(self.checkpoint)
             if found is not None and found.recipe.is_file():
@@ -257,7 +264,10 @@ class Fit(LightningCLI):
                 check_identity(found.learnt_from(), now, run)
         if found is None and not is_first():  # only the first process makes and writes files
             return RunFolder(root / name / "elsewhere")
-        return found or RunFolder.create(root, name)
+        if found is None:
+            found = RunFolder.create(root, name)
+            self._held.enter_context(held(found.path))
+        return found
 
     def _check_checkpoint(self, path: Path) -> None:
         """Refuses a checkpoint that is damaged, unsafe or of another model."""

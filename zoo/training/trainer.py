@@ -32,7 +32,7 @@ from zoo.contract.model import facts
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.memory import keep_freed_memory
 from zoo.core.precision import automatic_precision
-from zoo.core.processes import is_first, lost_others
+from zoo.core.processes import is_first, lost_others, port_is_taken
 from zoo.core.text import quoted
 from zoo.data import ImageData
 from zoo.recipe.trainer_options import check_validation_options
@@ -320,6 +320,8 @@ def train(
         together.children.wait(GRACE)
         raise
     except BaseException as error:
+        if trainer.world_size > 1 and port_is_taken(error):
+            raise UserError(_about_port()) from None
         if trainer.world_size > 1 and lost_others(error):
             time.sleep(GRACE)  # whoever watches ends this process meanwhile, and says why
             raise UserError(
@@ -331,6 +333,14 @@ def train(
         begun = trainer.global_step > 0
         raise (None if begun else _refusal(error, data)) or error from error.__cause__
     together.children.wait(60)
+
+
+def _about_port() -> str:
+    port = os.environ.get("MASTER_PORT", "of the first process")
+    return (
+        f"the processes cannot meet: another program listens on port {port}. Set MASTER_PORT to a "
+        "free one, or leave it unset and one is found."
+    )
 
 
 def _answer_beforehand(step: Any) -> None:

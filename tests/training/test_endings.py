@@ -1,0 +1,86 @@
+"""Runs that are stopped before they began, or that a second process wants to continue."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from zoo.core.processes import held
+from zoo.fit import main
+from zoo.training.run import Fit
+
+SMALL = [
+    "--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2",
+    "--wandb=off", "--evaluate=false", "--pictures_every=100", "--model.hidden=[8]",
+]  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def fit(root, *more):
+    return main(["vae_digits", f"--run_root={root}", *SMALL, *more])
+
+
+def test_a_run_that_is_being_trained_is_not_continued(tmp_path, capsys):
+    assert fit(tmp_path) == 0
+    (folder,) = (tmp_path / "vae_digits").iterdir()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    last = f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
+    for wanted in (last, "--ckpt_path=last"):
+        with held(folder):
+            assert fit(tmp_path, wanted, "--trainer.max_epochs=2") == 2
+        said = capsys.readouterr().err
+        assert f"the run in {folder} is being trained by another process ({os.getpid()})" in said
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert fit(tmp_path, last, "--trainer.max_epochs=2") == 0
+
+
+def test_a_run_holds_its_folder_while_it_trains(tmp_path, monkeypatch):
+    seen = []
+    train = Fit._train
+    monkeypatch.setattr(
+        Fit, "_train", lambda self: (seen.append(list(self.folder.path.iterdir())), train(self))
+    )
+    assert fit(tmp_path) == 0
+    assert [path.name for path in seen[0]] == [".lock"]
+
+
+@pytest.mark.parametrize("where", ["_begin", "_options", "_train"])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_before_the_first_batch_leaves_no_folder(
+    tmp_path, monkeypatch, capsys, where, signum
+):
+    def stopped(self, *_):
+        assert self.folder.path.is_dir()
+        os.kill(os.getpid(), signum)
+        time.sleep(10)
+
+    monkeypatch.setattr(Fit, where, stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    assert fit(tmp_path) == 128 + signum
+    assert capsys.readouterr().err.startswith("zoo.fit: stopped")
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "zoo.fit", "vae_digits", f"--run_root={tmp_path}", *SMALL,
+             "--trainer.devices=2"],
+            cwd=ROOT, text=True, capture_output=True, timeout=300,
+            env={**os.environ, "MASTER_PORT": port, "MASTER_ADDR": "127.0.0.1",
+                 "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert f"another program listens on port {port}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
