@@ -232,7 +232,6 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
     if settings["gradient_clip_val"]:
         by = settings["gradient_clip_algorithm"] or "norm"
         own.append(ClipGradients(float(settings["gradient_clip_val"]), by))
-    given = _listed(settings["callbacks"])
     show = settings["enable_progress_bar"] is not False
     own_bar = any(isinstance(one, ProgressBar) for one in given)
     if show and not own_bar:
