@@ -84,3 +84,71 @@ def test_a_port_that_is_taken_is_named(tmp_path):
     assert f"another program listens on port {port}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- a process that is stopped
+
+
+def _children(pid):
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def _frozen(tmp_path, *more):
+    """Starts a run of two processes and stops the second one in the midst of it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo.fit", "vae_digits", f"--run_root={tmp_path}", *SMALL,
+         "--trainer.devices=2", "--trainer.limit_train_batches=1.0", "--trainer.max_epochs=100000",
+         "--save_every=5", *more],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch 2"):
+            break
+    (child,) = _children(process.pid)
+    os.kill(child, signal.SIGSTOP)
+    return process, child
+
+
+def _is_gone(pid):
+    end = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.slow
+def test_silence_between_processes_has_a_limit(tmp_path):
+    process, child = _frozen(tmp_path, "--silence_limit=5")
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        os.kill(child, signal.SIGKILL) if not _is_gone(child) else None
+        process.kill()
+    assert process.returncode == 2, errors
+    assert "process 1 of the run is stopped (SIGSTOP)" in errors
+    assert "has not answered within --silence_limit seconds" in errors
+    assert "Traceback" not in errors
+    assert _is_gone(child)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_one_request_ends_a_run_that_waits_for_a_stopped_process(tmp_path, signum):
+    process, child = _frozen(tmp_path)
+    try:
+        time.sleep(1)
+        start = time.monotonic()
+        process.send_signal(signum)
+        _, errors = process.communicate(timeout=60)
+        seconds = time.monotonic() - start
+    finally:
+        gone = _is_gone(child)
+        if not gone:
+            os.kill(child, signal.SIGKILL)
+        process.kill()
+    assert process.returncode == 128 + signum, errors
+    assert seconds < 20
+    assert "the run does not come to an end by itself; all of it stops" in errors
+    assert gone

@@ -37,6 +37,7 @@ __all__ = [
     "lost_others",
     "parent_run",
     "port_is_taken",
+    "silent_others",
     "terminated_by_exception",
     "watch_parent",
 ]
@@ -44,9 +45,13 @@ __all__ = [
 PARENT = "ZOO_PARENT"  # process that started this one
 RUN = "ZOO_RUN"  # folder of the run that it started this one for
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # who started us sets one
+CONTINUE = "--ckpt_path last continues it"
+PATIENCE = 60.0  # seconds that a request to stop waits for the end of a batch and its checkpoint
+INSISTED = 3.0  # the same when it is asked for again, or when a process is known to be stopped
 PERIOD = 0.5  # seconds between looks at other processes
 LOCK = ".lock"  # in a run's folder, while it is trained
 TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
+SILENT = re.compile(r"timed? ?out", re.IGNORECASE)
 LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|store", re.IGNORECASE)
 
 
@@ -106,6 +111,11 @@ def lost_others(error: BaseException) -> bool:
 def port_is_taken(error: BaseException) -> bool:
     """Says whether processes could not meet because another one listens on their port."""
     return isinstance(error, (RuntimeError, OSError)) and TAKEN.search(str(error)) is not None
+
+
+def silent_others(error: BaseException) -> bool:
+    """Says whether an error means that another process has not answered in time."""
+    return lost_others(error) and SILENT.search(str(error)) is not None
 
 
 class Terminated(BaseException):
@@ -185,8 +195,37 @@ def _lock(path: Path) -> int | None:
         os.close(file)
 
 
+class _Asked:
+    """Signals as they arrive: heard although the main thread waits within a library."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self.times: list[float] = []
+        self.signum = 0
+
+    def look(self) -> bool:
+        """Takes down what has arrived; says whether anything has, ever."""
+        with suppress(BlockingIOError):
+            for signum in os.read(self._read, 64):
+                if signum in (signal.SIGINT, signal.SIGTERM):
+                    self.times.append(time.monotonic())
+                    self.signum = self.signum or signum
+        return bool(self.times)
+
+    def release(self) -> None:
+        """Gives the signals back."""
+        with suppress(ValueError):  # not the main thread, which is about to end
+            signal.set_wakeup_fd(self._before)
+
+
 class Children:
     """The processes that this one has started; if one fails, all end.
+
+    A signal ends all of them, too, if they do not come to an end by themselves: a process that is
+    stopped, or has lost its way, keeps the others waiting where no handler of Python's is called.
 
     Args:
         processes: In the order of their ranks, from 1.
@@ -195,12 +234,24 @@ class Children:
     def __init__(self, processes: Sequence[subprocess.Popen[Any]] = ()) -> None:
         self._processes = list(processes)
         self._released = threading.Event()
+        self._asked: _Asked | None = None
+        self._beat, self._longest = time.monotonic(), 0.0
+        self._told: set[int] = set()
         if self._processes:
+            if threading.current_thread() is threading.main_thread():
+                self._asked = _Asked()
             threading.Thread(target=self._watch, daemon=True, name="zoo-watch-children").start()
+
+    def beat(self) -> None:
+        """Takes down that the processes have just done something together, such as a batch."""
+        now = time.monotonic()
+        self._beat, self._longest = now, max(self._longest, now - self._beat)
 
     def release(self) -> None:
         """Stops watching: from now on they may end as they like."""
         self._released.set()
+        if self._asked is not None:
+            self._asked.release()
 
     def kill(self) -> None:
         """Ends them at once."""
@@ -226,17 +277,50 @@ class Children:
                 code = process.poll()
                 if code and not self._released.is_set():
                     self._end_run(rank, code)
+            self._look_for_stopped()
+            if self._asked is not None and self._asked.look() and self._is_late(self._asked):
+                self._end("does not come to an end by itself", 128 + self._asked.signum)
+
+    def _look_for_stopped(self) -> None:
+        for rank, process in enumerate(self._processes, 1):
+            if _is_stopped(process.pid) and rank not in self._told:
+                self._told.add(rank)
+                _say(f"process {rank} of the run is stopped (SIGSTOP); the others wait for it")
+
+    def _is_late(self, asked: _Asked) -> bool:
+        """Says whether a request to stop has waited long enough for a batch's end."""
+        now = time.monotonic()
+        if len(asked.times) > 1 and now - asked.times[1] > INSISTED:
+            return True
+        stopped = any(_is_stopped(process.pid) for process in self._processes)
+        patience = INSISTED if stopped else max(PATIENCE, 2 * self._longest)
+        return now - max(asked.times[0], self._beat) > patience
 
     def _end_run(self, rank: int, code: int) -> None:
         """Ends this process too, whatever it waits for; a wrong request has been explained."""
+        if code == 2:
+            self._end("", 2)
+        how = f"was killed ({signal.Signals(-code).name})" if code < 0 else "failed, see above"
+        self._end(f"process {rank} of the run {how}", 1)
+
+    def _end(self, why: str, code: int) -> None:
         for process in self._processes:
             process.kill()
-        if code != 2:
-            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else "failed, see above"
-            sys.stdout.flush()
-            print(
-                f"zoo.fit: process {rank} of the run {how}; all of it stops. Its last checkpoint "
-                "stays: --ckpt_path last continues it.",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
-        os._exit(2 if code == 2 else 1)
+        if why:
+            why = why if why.startswith("process") else f"the run {why}"
+            _say(f"{why}; all of it stops. Its last checkpoint stays: {CONTINUE}")
+        os._exit(code)
+
+
+def _say(text: str) -> None:
+    sys.stdout.flush()
+    print(f"zoo.fit: {text}.", file=sys.stderr, flush=True)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Says whether a process is stopped by a signal; False where that cannot be known."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == "T"

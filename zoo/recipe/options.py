@@ -21,6 +21,8 @@ OPTIONS = {
     "'val/code_error[one-to-one,train->val]'.",
     "monitor_mode": "Whether min or max of it is best; default min.",
     "evaluate": "Score the model on test images at the end (true or false); default true.",
+    "silence_limit": "Seconds that a process of the run waits for the others before all of it "
+    "ends; default 600.",
 }
 RUN_OPTIONS = tuple(sorted(OPTIONS.keys() - {"seed_everything"}))
 TRAINER = {

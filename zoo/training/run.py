@@ -128,6 +128,7 @@ class Fit(LightningCLI):
             "monitor": (str | None, None),
             "monitor_mode": (Literal["min", "max"], "min"),
             "evaluate": (bool, True),
+            "silence_limit": (float, 600.0),
         }
         self.needed = [name for name, (_, default) in options.items() if default is not None]
         for name, (kind, default) in options.items():
@@ -155,6 +156,10 @@ class Fit(LightningCLI):
         for key in self.needed:
             if self.config[key] is None:
                 raise UserError(f"--{key} must not be null; leave it out for its default.")
+        if not self.config["silence_limit"] > 0:
+            raise UserError(
+                f"--silence_limit must be positive, got {self.config['silence_limit']}."
+            )
         for key in ("save_every", "pictures_every"):
             if self.config[key] is not None and self.config[key] < 1:
                 raise UserError(f"--{key} must be at least 1, got {self.config[key]}.")
@@ -232,6 +237,7 @@ class Fit(LightningCLI):
             monitor_mode=config["monitor_mode"],
             evaluate=config["evaluate"],
             terminal=sys.stdout.isatty(),
+            silence_limit=self.config["silence_limit"],
         )
 
     def _checkpoints(self) -> Checkpoints:

@@ -32,7 +32,7 @@ from zoo.contract.model import facts
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.memory import keep_freed_memory
 from zoo.core.precision import automatic_precision
-from zoo.core.processes import is_first, lost_others, port_is_taken
+from zoo.core.processes import is_first, lost_others, port_is_taken, silent_others
 from zoo.core.text import quoted
 from zoo.data import ImageData
 from zoo.recipe.trainer_options import check_validation_options
@@ -53,6 +53,7 @@ from zoo.training.callbacks import (
     SeedEachBatch,
     Stopped,
     atomic_checkpoints,
+    limit_silence,
 )
 from zoo.training.continuing import EpochLoop
 from zoo.training.sharing import normalises_batches
@@ -81,6 +82,7 @@ class Options:
         monitor_mode: Whether small or large is best.
         evaluate: Whether to score the model on test images at the end.
         terminal: Whether a person looks at a terminal.
+        silence_limit: Seconds that a process waits for the others of the run.
     """
 
     seed: int
@@ -90,6 +92,7 @@ class Options:
     monitor_mode: Literal["min", "max"]
     evaluate: bool
     terminal: bool
+    silence_limit: float = 600.0
 
 
 # ---------------------------------------------------------------- what is chosen for the user
@@ -254,6 +257,7 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise _refusal(error) or error from error
     _go_on_exactly(trainer)
+    limit_silence(trainer, options.silence_limit)
     _spare_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     return trainer
 
@@ -321,8 +325,16 @@ def train(
     except BaseException as error:
         if trainer.world_size > 1 and port_is_taken(error):
             raise UserError(_about_port()) from None
+        if trainer.world_size > 1 and silent_others(error):
+            together.children.kill()
+            raise UserError(
+                "another process of the run has not answered within --silence_limit seconds: it is "
+                "stopped, or it has lost its way. The last checkpoint stays: --ckpt_path last "
+                "continues it."
+            ) from None
         if trainer.world_size > 1 and lost_others(error):
             time.sleep(GRACE)  # whoever watches ends this process meanwhile, and says why
+            together.children.kill()
             raise UserError(
                 "another process of the run has ended, so this one ends, too."
             ) from None

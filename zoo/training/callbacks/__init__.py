@@ -7,7 +7,7 @@ from zoo.training.callbacks.pictures import Pictures
 from zoo.training.callbacks.progress import Bar, EpochLines
 from zoo.training.callbacks.repeatable import ClipGradients, EqualBuffers, KeepFinite, SeedEachBatch
 from zoo.training.callbacks.scores import Scores
-from zoo.training.callbacks.together import EndTogether
+from zoo.training.callbacks.together import EndTogether, limit_silence
 
 __all__ = [
     "Bar",
@@ -24,4 +24,5 @@ __all__ = [
     "SeedEachBatch",
     "Stopped",
     "atomic_checkpoints",
+    "limit_silence",
 ]

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import lightning as L
 
 from zoo.core.processes import Children
 
-__all__ = ["EndTogether"]
+__all__ = ["EndTogether", "limit_silence"]
+
+
+def limit_silence(trainer: L.Trainer, seconds: float) -> None:
+    """Limits how long a process waits for the others, whatever strategy has been chosen by name.
+
+    Args:
+        trainer: Before it has met the others.
+        seconds: As long as this; torch's own limit is half an hour on some back ends.
+    """
+    if hasattr(trainer.strategy, "_timeout"):
+        trainer.strategy._timeout = timedelta(seconds=seconds)  # pyright: ignore
 
 
 class EndTogether(L.Callback):
@@ -17,6 +31,13 @@ class EndTogether(L.Callback):
 
     def __init__(self) -> None:
         self.children = Children()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Takes down that the processes go on."""
+        self.children.beat()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Starts to watch."""
