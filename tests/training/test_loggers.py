@@ -353,3 +353,65 @@ def test_wandb_writes_where_its_variable_says(alone, monkeypatch):
     tracker.finish(0)
     assert list(place.glob("wandb/offline-run-*-abc123/run-abc123.wandb"))
     assert not list(folder.iterdir())
+
+
+# ---------------------------------------------------------------- a server that fails later on
+
+
+class Failing:
+    """A run whose start went well."""
+
+    id = name = "failing"
+
+    def __init__(self, logs):
+        self.logs = logs
+
+    def log(self, *_, **__):
+        return None if self.logs else _fail()
+
+    finish = log_artifact = lambda *_, **__: _fail()
+
+
+@pytest.mark.parametrize("logs", [True, False], ids=["at the end", "in between"])
+def test_a_server_that_fails_leaves_a_record_that_can_be_sent(alone, monkeypatch, capsys, logs):
+    start = zoo.training.loggers._start
+    monkeypatch.setattr(
+        zoo.training.loggers,
+        "_start",
+        lambda *a, **k: Failing(logs) if a[2] == "online" else start(*a, **k),
+    )
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    folder = alone / "run"
+    (folder / "pictures").mkdir(parents=True)
+    file = MetricsFile(folder / "metrics.csv")
+    tracker = start_tracker(folder, "group", "auto", {"model": "VAE"})
+    for step, epoch in ((4, 0), (9, 0), (14, 1)):
+        for logger in (file, tracker):
+            logger.log_metrics({"loss": 1 / (step + 1), "epoch": epoch}, step)
+    file.flush()
+    from zoo.show.pictures import save_png
+
+    save_png(torch.full((3, 4, 4), 0.5), folder / "pictures" / "samples-epoch0002.png")
+    tracker.finish(0, folder / "metrics.csv")
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == (1 if logs else 2)
+    assert "W&B's server failed after the start (no backend)" in said[-1]
+    (place,) = (folder / "wandb").glob("offline-run-*")
+    assert said[-1].endswith(f"wandb sync {place}")
+    found = {}
+    for kind, record in records(next(place.glob("*.wandb"))):
+        found.setdefault(kind, []).append(getattr(record, kind))
+    history = [items(entry.item) for entry in found["history"]]
+    assert [(entry["_step"], entry["loss"]) for entry in history] == [
+        (5, 1 / 5), (10, 1 / 10), (15, 1 / 15),
+    ]  # fmt: skip
+    assert "pictures/samples.path" in history[2] and "pictures/samples.path" not in history[1]
+    assert items(found["run"][0].config.update)["model"] == "VAE"
+    assert found["exit"][0].exit_code == 0
+
+
+def test_a_record_that_cannot_be_kept_is_one_line(alone, monkeypatch, capsys):
+    tracker = Tracker(Failing(True), again=_fail, folder=alone)
+    tracker.finish(0)
+    said = capsys.readouterr().err
+    assert said == "zoo.fit: W&B did not end well (no backend); metrics.csv has all figures.\n"

@@ -11,9 +11,11 @@ import io
 import logging
 import netrc
 import os
+import shlex
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -35,6 +37,7 @@ ARGUMENTS = {
     "project": "project", "run_group": "group", "name": "name", "run_id": "id", "dir": "dir",
     "resume": "resume",
 }  # fmt: skip
+FINISH_SECONDS = 120.0  # for what is left to be sent, before it is kept to be sent later
 FLUSH_SECONDS = 10.0  # the file is never older than this, or than the last epoch
 
 
@@ -138,12 +141,17 @@ class Tracker(Logger):
 
     Args:
         run: What ``wandb.init`` returned.
+        again: Starts a record offline, for a server that fails later on; None where it is one.
+        folder: The run's folder, whose figures and pictures that record is then written from.
     """
 
-    def __init__(self, run: Any) -> None:
+    def __init__(
+        self, run: Any, again: Callable[[], Any] | None = None, folder: Path | None = None
+    ) -> None:
         super().__init__()
         self.experiment = run
-        self._broken = False
+        self._again, self._folder = again, folder
+        self._broken: BaseException | None = None
 
     @property
     def name(self) -> str:
@@ -165,7 +173,7 @@ class Tracker(Logger):
         try:
             self.experiment.log(dict(metrics), step=None if step is None else int(step) + 1)
         except Exception as error:
-            self._broken = True
+            self._broken = error
             _warn(f"W&B has stopped ({_short(error)}); figures go to metrics.csv only.")
 
     def log_picture(self, name: str, picture: Tensor, step: int) -> None:
@@ -192,14 +200,55 @@ class Tracker(Logger):
             checkpoints: Files to be sent before, as one artifact.
         """
         try:
-            if checkpoints:
+            if checkpoints and not self._broken:
                 self._send(*checkpoints)
-            self.experiment.finish(exit_code=exit_code)
-            import wandb
-
-            wandb.teardown(exit_code)  # waits until all of it is in the file
+            _finish(self.experiment, exit_code)
         except Exception as error:  # the training is done; nothing here may spoil its end
-            _warn(f"W&B did not end well ({_short(error)}); metrics.csv has all figures.")
+            self._broken = self._broken or error
+        if self._broken is not None:
+            self._write_again(self._broken, exit_code)
+
+    def _write_again(self, error: BaseException, exit_code: int) -> None:
+        """Makes a record that can be sent later from what lies in the run's folder."""
+        why = _short(error)
+        try:
+            if self._again is None or self._folder is None:
+                raise error
+            run = self._again()
+            for step, row in _recorded(self._folder):
+                run.log(row, step=step)
+            place = Path(run.dir).parent
+            _finish(run, exit_code)
+        except Exception:
+            _warn(f"W&B did not end well ({why}); metrics.csv has all figures.")
+            return
+        _warn(
+            f"W&B's server failed after the start ({why}); figures and pictures are recorded "
+            f"offline. To send them: wandb sync {shlex.quote(str(place))}"
+        )
+
+
+def _finish(run: Any, exit_code: int) -> None:
+    run.finish(exit_code=exit_code)
+    import wandb
+
+    wandb.teardown(exit_code)  # waits until all of it is in the file
+
+
+def _recorded(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields a run's figures by batch, with the pictures drawn at the ends of their epochs."""
+    import wandb
+
+    rows = sorted(_read_rows(folder / "metrics.csv").items())
+    ends = {int(row.get("epoch", 0)): step for step, row in rows}
+    pictures: dict[int, dict[str, Any]] = {}
+    for path in sorted((folder / "pictures").glob("*-epoch*.png")):
+        name, _, epoch = path.stem.rpartition("-epoch")
+        if epoch.isdigit() and int(epoch) - 1 in ends:
+            drawn = pictures.setdefault(ends[int(epoch) - 1], {})
+            drawn[f"pictures/{name}"] = wandb.Image(str(path))
+    for step, row in rows:
+        yield step, {**row, **pictures.get(step, {})}
 
 
 def logged_in() -> bool:
@@ -251,15 +300,20 @@ def start_tracker(
     mode = _mode(wanted)
     if mode == "off":
         return None
+
+    def again() -> Any:  # under another name, since the first one is taken by then
+        return _start(folder, group, "offline", config, suffix="-offline")
+
     try:
-        return Tracker(_start(folder, group, mode, config))
+        run = _start(folder, group, mode, config)
+        return Tracker(run, again if mode == "online" else None, folder)
     except Exception as error:
         if mode == "online":
             _warn(f"W&B cannot be reached ({_short(error)}); the run is recorded offline.")
-            try:  # under another name, since the first one is taken now
-                return Tracker(_start(folder, group, "offline", config, suffix="-offline"))
-            except Exception as again:
-                error = again
+            try:
+                return Tracker(again())
+            except Exception as other:
+                error = other
         _warn(f"W&B did not start ({_short(error)}); figures go to metrics.csv only.")
         return None
 
@@ -282,6 +336,9 @@ def _start(folder: Path, group: str, mode: str, config: dict[str, Any], suffix: 
         ours = {key: v for key, v in ours.items() if f"WANDB_{key.upper()}" not in os.environ}
         arguments = {ARGUMENTS[key]: ours.pop(key) for key in ARGUMENTS if key in ours}
         settings = wandb.Settings(**ours)
+        if mode == "online" and "WANDB_FINISH_TIMEOUT" not in os.environ:
+            with suppress(AttributeError, ValueError):  # older releases wait without a limit
+                settings.finish_timeout, settings.finish_timeout_raises = FINISH_SECONDS, True
         return wandb.init(mode=mode, config=config, settings=settings, **arguments)  # type: ignore[arg-type]
 
 
