@@ -1,6 +1,6 @@
 """How soon the zoo answers, beside the libraries that it stands on: the least of a few processes.
 
-``python -m pytest tests/benchmarks/test_start_speed.py --benchmark-only`` prints them side by side.
+``python -m pytest tests/benchmarks/test_start_speed.py --benchmark-only -m slow`` prints them.
 What needs no torch should be within half a second of plain Python; `zoo.load` and `zoo.sample`
 within 1.1 of ``import lightning``.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {
     "plain Python": ["-c", "pass"],
