@@ -150,6 +150,10 @@ def with_old_code(path, place):
     path.write_bytes(pickle.dumps(Evil(str(place.marker)), protocol=2))
 
 
+def with_newer_pickle(path, place):
+    torch.save({"state_dict": {}, "more": Evil(str(place.marker))}, path, pickle_protocol=4)
+
+
 def with_sparse_tensors(path, place):
     saved = torch.load(path, weights_only=True)
     saved["optimizer_states"][0]["more"] = torch.zeros(2, 2).to_sparse()  # torch warns of these
@@ -326,6 +330,16 @@ CASES = {
     "negative seed": digits("--seed_everything -1", "--seed_everything must lie in"),
     "checkpoints never": digits("--save_every 0", "--save_every must be at least 1"),
     "pictures of null": bad(MODEL + DATA + "pictures_every: null\n", "--pictures_every must not"),
+    "batches of null": bad(
+        MODEL + "data: {class_path: Digits, init_args: {batch_size: null}}\n",
+        "--data.batch_size must be a whole number, got null.",
+    ),
+    "width of null": bad(
+        "model: {class_path: InfoGAN, init_args: {width: null}}\n" + DATA,
+        "--model.width must be a whole number, got null.",
+    ),
+    "trainer of zero": bad(MODEL + DATA + "trainer: -0.0\n", "trainer must be a mapping"),
+    "trainer of no list": bad(MODEL + DATA + "trainer: []\n", "trainer must be a mapping"),
     "name of null": bad(MODEL + DATA + "name: null\n", "--name must not be null"),
     "scores of null": bad(MODEL + DATA + "evaluate: ~\n", "--evaluate must not be null"),
     "a model for no memory": digits("--model.hidden 1000000000000", "not enough memory"),
@@ -385,6 +399,7 @@ CASES = {
     "checkpoint truncated": resume("no readable checkpoint", truncate),
     "checkpoint with code": resume("foreign code", with_code),
     "checkpoint that is an old pickle": resume("foreign code", with_old_code),
+    "checkpoint of a newer pickle": resume("foreign code", with_newer_pickle),
     "checkpoint with sparse tensors": resume("is no plain tensor", with_sparse_tensors),
     "average of another shape": resume("exp_avg must be a tensor", average(torch.zeros(3, 3))),
     "average of one number": resume("exp_avg must be a tensor", average(torch.zeros(()))),

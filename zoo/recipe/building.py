@@ -37,6 +37,8 @@ def with_full_paths(recipe: dict[str, Any]) -> dict[str, Any]:
     All classes are imported, so that the parser knows those that a command line names, too.
     """
     full = {k: str(v) if k in TEXTS and type(v) in (int, float) else v for k, v in recipe.items()}
+    if full.get("trainer") is None:
+        full.pop("trainer", None)  # nothing after the colon
     for kind, registry in REGISTRIES.items():
         classes = dict(registry)
         name, arguments = name_and_arguments(kind, recipe[kind], "recipe")

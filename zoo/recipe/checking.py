@@ -173,7 +173,8 @@ def check_recipe(recipe: dict[str, Any], where: str = "recipe") -> None:
             choices = did_you_mean("", registry)
             raise UserError(f"{where} has no {kind}: add '{kind}: {{class_path: NAME}}'. {choices}")
         _check_class(kind, recipe[kind], where)
-    _check_trainer(recipe.get("trainer") or {}, where)
+    if recipe.get("trainer") is not None:
+        _check_trainer(recipe["trainer"], where)
     if "seed_everything" in recipe:
         _check_seed(recipe["seed_everything"], f"{where}: seed_everything")
     if recipe.get("paper") is not None:  # null in the record of a run whose recipe has none

@@ -23,13 +23,16 @@ NUMBERS = {int: Integral, float: Real}  # with NumPy's; true and false are none
 LISTS = (list, tuple, Sequence)
 
 
-def check_values(cls: type, arguments: Mapping[str, Any], where: str) -> None:
+def check_values(
+    cls: type, arguments: Mapping[str, Any], where: str, later: Sequence[str] = ()
+) -> None:
     """Refuses arguments that a constructor does not have, lacks, or wants of another type.
 
     Args:
         cls: The class.
         arguments: All arguments that it will get, by name.
         where: What stands before a name, such as ``--model.``.
+        later: Names of arguments that are not known yet.
 
     Raises:
         UserError: naming the first bad one, what is wanted and what was given.
@@ -46,10 +49,12 @@ def check_values(cls: type, arguments: Mapping[str, Any], where: str) -> None:
                 f"{cls.__name__} has no argument {quoted(name)}. {did_you_mean(str(name), known)}"
             )
     for name, parameter in known.items():
-        if parameter.default is parameter.empty and name not in arguments:
+        if parameter.default is parameter.empty and name not in (*arguments, *later):
             raise UserError(f"{cls.__name__} needs {where}{name}, which is missing.")
     hints = _hints(cls)
     for name, value in arguments.items():
+        if name in later:
+            continue
         if found := misfit(value, hints.get(name, Any), f"{where}{name}"):
             raise UserError(found)
 

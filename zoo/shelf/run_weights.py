@@ -70,8 +70,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         with open_regular(path) as file, warnings.catch_warnings():
-            # torch says that it looks through sparse tensors, which are refused below.
-            warnings.filterwarnings("ignore", "Validating sparse tensor")
+            # Of damaged files, sparse tensors and other versions of pickle torch has more to say
+            # than is said below.
+            warnings.simplefilter("ignore")
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise UserError(

@@ -27,10 +27,11 @@ from zoo.data import ImageData
 from zoo.data.identity import check_identity
 from zoo.data.loader import check_share
 from zoo.recipe.building import with_full_paths
-from zoo.recipe.checking import FACTS, REGISTRIES, TRUSTED, class_name, differences
+from zoo.recipe.checking import FACTS, LINKED, REGISTRIES, TRUSTED, class_name, differences
 from zoo.recipe.help import OPTIONS
 from zoo.recipe.reading import read_recipe
 from zoo.recipe.trainer_options import check_trainer_options
+from zoo.recipe.values import check_values
 from zoo.recipe.yaml12 import NotYAML, read_yaml
 from zoo.shelf.run_folder import RunFolder, write_environment
 from zoo.shelf.run_weights import read_training
@@ -139,7 +140,12 @@ class Fit(LightningCLI):
             parser.add_argument(f"--{fact}", type=dict[str, Any] | None, default=None)
 
     def before_instantiate_classes(self) -> None:
-        """Checks numbers that Lightning would only stumble over later."""
+        """Checks values that the parser lets pass, and Lightning would only stumble over later."""
+        for kind, registry in REGISTRIES.items():
+            section = self.config[kind]
+            given = vars(section.init_args) if "init_args" in section else {}
+            cls = registry[class_name(kind, {"class_path": section.class_path})]
+            check_values(cls, given, f"--{kind}.", LINKED[kind])  # null passes the parser anywhere
         trainer = self.config["trainer"]
         check_trainer_options(trainer)
         read_loggers(trainer["logger"])
