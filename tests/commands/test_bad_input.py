@@ -366,7 +366,8 @@ CASES = {
         MODEL + DATA + f"trainer: {{callbacks: [{EVIL}]}}\n", "is refused"
     ),
     "foreign logger": bad(
-        MODEL + DATA + "trainer: {logger: subprocess.Popen}\n", "'subprocess.Popen' is refused"
+        MODEL + DATA + "trainer: {logger: subprocess.Popen}\n",
+        "there is no logger 'subprocess.Popen'",
     ),
     "foreign strategy": bad(
         MODEL + DATA + f"trainer: {{strategy: {{class_path: {EVIL}}}}}\n", "is refused"

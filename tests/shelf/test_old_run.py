@@ -51,3 +51,35 @@ def test_an_old_run_goes_on(run, monkeypatch):
     state = torch.load(last, weights_only=True)
     assert state["epoch"] == 2 and state["callbacks"]["Checkpoints"]["batches"] == 57
     assert read_recipe(run / "recipe.yaml")["trainer"]["max_epochs"] == 3
+
+
+LOOPS = [
+    ("epoch_loop.automatic_optimization.optim_progress",),
+    ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total"),
+    ("epoch_loop.val_loop.batch_progress", "total"),
+    ("epoch_loop.scheduler_progress", "current", "ready"),
+    ("epoch_loop.manual_optimization.optim_step_progress", "total", "completed"),
+]
+
+
+@pytest.mark.parametrize("place", LOOPS, ids=lambda place: place[-1])
+@pytest.mark.parametrize("value", ["gone", None, "x", []], ids=str)
+def test_loops_that_cannot_be_taken_up_are_a_sentence(run, place, value, monkeypatch, capsys):
+    from zoo import fit
+
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    last = run / "checkpoints" / "last.ckpt"
+    state = torch.load(last, weights_only=True)
+    inner = state["loops"]["fit_loop"]
+    for key in place[:-1]:
+        inner = inner[key]
+    assert place[-1] in inner
+    if value == "gone":
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    torch.save(state, last)
+    options = ["--ckpt_path", str(last), "--trainer.max_epochs", "3", "--evaluate", "false"]
+    assert fit.main([str(run / "recipe.yaml"), *options]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "is damaged" in said and str(place[-1]) in said

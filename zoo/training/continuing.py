@@ -19,7 +19,7 @@ from lightning.pytorch.loops.loop import _Loop
 
 from zoo.core.errors import UserError
 
-__all__ = ["EpochLoop", "Place", "check_plan", "ended_by", "place_of"]
+__all__ = ["EpochLoop", "Place", "check_loops", "check_plan", "ended_by", "place_of"]
 
 BATCHES = "epoch_loop.batch_progress"
 INNER = "epoch_loop.state_dict"
@@ -72,6 +72,36 @@ def _place(state: dict[str, Any], limit: float | None, accumulate: int) -> Place
         return Place(begun, 0, 0, length)
     lost = 0 if state[BATCHES]["is_last_batch"] else done % accumulate
     return Place(begun - 1, done - lost, lost, length)
+
+
+def check_loops(trainer: L.Trainer, path: Path, state: dict[str, Any]) -> None:
+    """Refuses counts of loops that the trainer could not take up.
+
+    Args:
+        trainer: The trainer, before it has begun.
+        path: What messages call the checkpoint.
+        state: The checkpoint's state of the loop over epochs.
+
+    Raises:
+        UserError: naming the first that is missing or of another kind.
+    """
+    if (lost := _lost(trainer.fit_loop.state_dict(), state, "fit_loop")) is not None:
+        raise UserError(f"the state of training in {path} is damaged: {lost}")
+
+
+def _lost(mine: Any, given: Any, name: str) -> str | None:
+    """Compares what a loop would write with what a file holds, part by part."""
+    if isinstance(mine, dict):
+        if not isinstance(given, dict):
+            return f"{name} is no mapping."
+        for key, value in mine.items():
+            if key not in given and not key.endswith(STEPPED):
+                return f"{name} has no {key}."
+            if key in given and (found := _lost(value, given[key], f"{name}.{key}")):
+                return found
+    elif isinstance(mine, (bool, int)) and not isinstance(given, (bool, int)):
+        return f"{name} must be a whole number, got {given!r}."
+    return None
 
 
 def check_plan(path: Path, checkpoint: dict[str, Any], plan: dict[str, Any]) -> None:

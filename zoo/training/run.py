@@ -39,7 +39,7 @@ from zoo.shelf.weights import check_fit
 from zoo.training.averages import check_averages
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
-from zoo.training.continuing import check_plan, ended_by
+from zoo.training.continuing import check_loops, check_plan, ended_by
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.training.own_loggers import build_loggers, gather_loggers, read_loggers
 from zoo.training.sharing import about_sharing
@@ -217,6 +217,8 @@ class Fit(LightningCLI):
         self.folder = self._find_folder()
         try:
             self.trainer = build_trainer(settings, self.folder, self._options())
+            if self.checkpoint is not None:
+                check_loops(self.trainer, self.checkpoint, self.loops)
             if processes(settings) > 1:
                 announce_children(self.folder.path)
             self._train()
@@ -286,6 +288,7 @@ class Fit(LightningCLI):
         checkpoint = read_training(path)
         check_fit(checkpoint["state_dict"], self.model.state_dict(), f"the weights in {path}")
         self.seen = checkpoint["callbacks"]["Checkpoints"]
+        self.loops = checkpoint["loops"]["fit_loop"]
         check_averages(path, checkpoint, self.model)
         check_plan(path, checkpoint, self.config_init["trainer"])
 
