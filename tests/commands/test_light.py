@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo import list as listing
 from zoo.__main__ import VERBS
 from zoo.data import DATASETS
+from zoo.recipe import reading
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -93,3 +95,15 @@ def test_names_need_no_torch():
     code = "import sys, zoo, zoo.models, zoo.data; zoo.available(); dir(zoo.models); "
     code += "assert 'VAE' in zoo.models.MODELS and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+def test_the_list_reads_each_recipe_once(monkeypatch, capsys):
+    read, paths = reading.read_recipe, []
+
+    def counted(path):
+        paths.append(path)
+        return read(path)
+
+    monkeypatch.setattr(reading, "read_recipe", counted)
+    assert listing.main([]) == 0
+    assert len(paths) == len(set(paths)) >= 43
