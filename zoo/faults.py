@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError, check_choice
 from zoo.core.figures import digits, split_name
-from zoo.core.files import write_json
+from zoo.core.files import read_json, write_json
 from zoo.data.registry import DATASETS
 from zoo.judge.presets import PRESETS
 
@@ -96,7 +95,7 @@ def read_findings(path: Path) -> dict[str, Any]:
         UserError: if the file is none.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
         _ = report["findings"][0]["seen"], report["named"]["none"]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise UserError(f"{path} is no readable report of zoo.faults.") from None

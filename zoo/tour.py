@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -15,7 +14,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError, check_interval, did_you_mean
 from zoo.core.figures import shown, split_name
-from zoo.core.files import write_json
+from zoo.core.files import read_json, write_json
 from zoo.core.outline import outline_of
 from zoo.core.tables import PlainTable
 from zoo.core.text import say
@@ -68,7 +67,7 @@ def begun_run(root: Path, name: str) -> tuple[RunFolder | None, bool]:
 
 def _finished(run: RunFolder) -> bool:
     try:
-        epochs = json.loads(run.environment.read_text(encoding="utf-8"))["epochs"]
+        epochs = read_json(run.environment)["epochs"]
         return epochs >= read_recipe(run.recipe)["trainer"]["max_epochs"]
     except (OSError, ValueError, KeyError, TypeError):
         return False  # it was killed before it could say

@@ -8,8 +8,10 @@ import stat
 import pytest
 import torch
 
+from zoo.core import files
 from zoo.core.errors import UserError
 from zoo.core.files import json_text, read_regular, replacing, sha256, write_json, write_text
+from zoo.shelf.run_folder import RunFolder
 
 
 def test_text_is_written_in_new_folders_with_ordinary_permissions(tmp_path):
@@ -125,3 +127,19 @@ def test_a_file_is_read_up_to_its_limit_and_a_byte_more(tmp_path):
         assert read_regular(tmp_path / name, 3) == b"0123"
     with pytest.raises(OSError, match="Invalid"):
         read_regular(tmp_path / "a\0b", 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_a_record_is_a_regular_file_of_json(tmp_path, monkeypatch):
+    good, pipe = tmp_path / "good.json", tmp_path / "pipe.json"
+    good.write_text('{"a": [1, "é"]}', encoding="utf-8")
+    os.mkfifo(pipe)
+    assert files.read_json(good) == {"a": [1, "é"]}
+    with pytest.raises(OSError):
+        files.read_json(pipe)  # and does not wait for somebody to write
+    assert RunFolder(tmp_path).learnt_from() == {}
+    pipe.rename(tmp_path / "environment.json")
+    assert RunFolder(tmp_path).learnt_from() == {}
+    monkeypatch.setattr(files, "LARGEST_RECORD", 5)
+    with pytest.raises(ValueError, match="larger than any record"):
+        files.read_json(good)

@@ -23,6 +23,7 @@ __all__ = [
     "is_sha256",
     "json_text",
     "open_regular",
+    "read_json",
     "read_regular",
     "replacing",
     "replacing_folder",
@@ -34,6 +35,7 @@ __all__ = [
 
 PACKAGE = Path(__file__).resolve().parents[1]  # the folder `zoo`
 PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+LARGEST_RECORD = 2**26  # bytes
 SHA256 = re.compile(r"[0-9a-f]{64}")
 TEMPORARY = re.compile(r"\.[^.]+-[a-z0-9_]{8}\.\w+$")  # what `replacing` calls its files
 
@@ -93,6 +95,19 @@ def read_regular(path: Path, limit: int) -> bytes:
     """
     with open_regular(path) as file:
         return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a record of the zoo's own.
+
+    Raises:
+        OSError: if it cannot be read, or is no regular file.
+        ValueError: if it is no JSON, or larger than any record.
+    """
+    content = read_regular(path, LARGEST_RECORD)
+    if len(content) > LARGEST_RECORD:
+        raise ValueError(f"{path} is larger than any record.")
+    return json.loads(content)
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from zoo.core.errors import UserError
-from zoo.core.files import write_json
+from zoo.core.files import read_json, write_json
 
 __all__ = ["Notes"]
 
@@ -54,7 +53,7 @@ class Notes:
 
 def _read(path: Path | None) -> dict[str, list[float]]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+        found = read_json(path) if path is not None else {}
         return {str(key): [float(value) for value in values] for key, values in found.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -14,7 +14,7 @@ import torch
 
 from zoo.contract.capabilities import can
 from zoo.core.errors import UserError, check_choice
-from zoo.core.files import PACKAGE, sha256
+from zoo.core.files import PACKAGE, read_json, sha256
 from zoo.core.memory import keep_freed_memory
 from zoo.core.progress import bar
 from zoo.data import DATASETS, ImageData
@@ -316,7 +316,7 @@ def read_report(path: Path) -> dict[str, Any]:
         UserError: if the file is no report.
     """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
         report["scores"][0]["name"]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise UserError(f"{path} is no readable report of an evaluation.") from None

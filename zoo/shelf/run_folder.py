@@ -7,7 +7,6 @@ the end, the evaluation.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.errors import UserError
-from zoo.core.files import write_json
+from zoo.core.files import read_json, write_json
 
 __all__ = ["RunFolder", "environment", "is_time_of_run"]
 
@@ -91,7 +90,7 @@ class RunFolder:
         See `zoo.data.identity.identity_of`.
         """
         try:
-            record = json.loads(self.environment.read_text(encoding="utf-8"))["data"]
+            record = read_json(self.environment)["data"]
         except (OSError, ValueError, KeyError, TypeError):
             return {}
         return record if isinstance(record, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.core.errors import UserError
-from zoo.core.files import open_regular, read_regular
+from zoo.core.files import open_regular, read_json
 from zoo.core.text import clean
 from zoo.recipe.reading import read_recipe
 from zoo.recipe.values import misfit
@@ -24,7 +23,6 @@ from zoo.shelf.weights import build_model, check_fit, image_spec, is_plain, load
 __all__ = ["is_run", "load_any", "load_run", "read_checkpoint", "read_training"]
 
 COUNTS = ("it.loops.", "it.callbacks.Checkpoints.", "it.epoch", "it.global_step")
-LARGEST_RECORD = 2**20  # bytes of environment.json
 VERSION = re.compile(r"([2-9]|\d\d+)\.\d+[\w.+-]*")  # of Lightning, since it names its loops so
 
 
@@ -52,7 +50,7 @@ def load_run(path: str | Path) -> Any:
         raise UserError(f"the run {path} has no checkpoint yet.")
     recipe = read_recipe(folder.recipe)
     try:
-        spec = image_spec(json.loads(read_regular(folder.environment, LARGEST_RECORD))["spec"])
+        spec = image_spec(read_json(folder.environment)["spec"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{folder.environment} does not say what images the run had.") from None
     model = build_model(recipe["model"], spec)

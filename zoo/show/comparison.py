@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 from zoo.contract.capabilities import can
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.figures import shown, split_name
-from zoo.core.files import replacing
+from zoo.core.files import read_json, replacing
 from zoo.core.tables import PlainTable, styled
 from zoo.judge.subject import Subject, data_for, features_for, find_subject, judge, task_for
 from zoo.shelf.card import split_pin
@@ -210,7 +209,7 @@ def read_reports(path: Path) -> dict[str, dict[str, Any]]:
         UserError: if the file is no such thing.
     """
     try:
-        reports = json.loads(path.read_text(encoding="utf-8"))
+        reports = read_json(path)
         readable = bool(_rows(reports, ()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         readable = False

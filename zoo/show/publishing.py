@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from zoo.contract.capabilities import can
 from zoo.core.errors import UserError
-from zoo.core.files import PACKAGE, sha256
+from zoo.core.files import PACKAGE, read_json, sha256
 from zoo.data.module import data_root
 from zoo.judge.presets import PRESETS
 from zoo.judge.subject import Subject, data_for, features_for, judge, task_for
@@ -119,7 +118,7 @@ def _portable(recipe: dict[str, Any]) -> dict[str, Any]:
 def _training(run: Path) -> dict[str, Any]:
     """Reads where and for how long a run was trained; refuses one that has not ended."""
     folder = RunFolder(run)
-    ran_on = json.loads(folder.environment.read_text(encoding="utf-8"))
+    ran_on = read_json(folder.environment)
     ran_on.pop("command", None)
     if isinstance(ran_on.get("data"), dict):
         ran_on["data"].pop("path", None)
@@ -137,8 +136,8 @@ def _seed_scores(run: Path) -> dict[str, Any]:
     if not folder.evaluation.is_file():
         raise UserError(f"the run {run} has no evaluation.json; it did not end.")
     try:
-        ran_on = json.loads(folder.environment.read_text(encoding="utf-8"))
-        scores = json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]
+        ran_on = read_json(folder.environment)
+        scores = read_json(folder.evaluation)["scores"]
         return {
             "seed": ran_on["seed"],
             "training_seconds": ran_on.get("training_seconds"),

@@ -20,7 +20,7 @@ from zoo.core import plugins
 from zoo.core.arguments import in_a_sentence
 from zoo.core.errors import UserError, user_error_in
 from zoo.core.figures import score_line
-from zoo.core.files import sweep, write_text
+from zoo.core.files import read_json, sweep, write_text
 from zoo.core.processes import Terminated, announce_children, held, is_first, parent_run
 from zoo.core.text import clean
 from zoo.data import ImageData
@@ -382,7 +382,7 @@ class Fit(LightningCLI):
             print(f"nothing was left to train: {ended_by(self.trainer)}; raise it to go on")
         print(f"done in {checkpoints.seconds:.0f} s; look into {folder.path}")
         if folder.evaluation.is_file():
-            for score in json.loads(folder.evaluation.read_text(encoding="utf-8"))["scores"]:
+            for score in read_json(folder.evaluation)["scores"]:
                 print(f"  {score_line(score)}")
         if folder.pictures.is_dir():
             print(f"  pictures  {folder.pictures}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.contract.capabilities import can, capabilities
+from zoo.core.files import read_json
 from zoo.data.images import unit_range
 from zoo.data.module import spread
 from zoo.functional.gel.one_sample import gel_one_sample, gel_two_sample, kernel_moments
@@ -182,7 +182,7 @@ class Case:
         if file is None or not file.is_file():
             return []
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = read_json(file)
             return [str(finding["text"]) for finding in found.values()]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return []  # a torn or foreign file is no reason to write no report
