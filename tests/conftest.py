@@ -10,6 +10,7 @@ from zoo.data import DATASETS
 from zoo.recipe.checking import arguments_of
 from zoo.recipe.reading import read_recipe
 
+RANKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -18,6 +19,18 @@ def _quiet_environment():
     os.environ["WANDB_MODE"] = "disabled"
     os.environ.setdefault("ZOO_DATA", str(ROOT.parent / "shared" / "data"))
     yield
+
+
+@pytest.fixture(autouse=True)
+def _no_rank_is_left_behind():
+    """Takes back what a trainer of several processes tells those that it would start."""
+    before = {name: os.environ.get(name) for name in RANKS}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="session")
