@@ -29,6 +29,24 @@ def test_a_figure_is_read_with_its_number_as_a_float():
     assert isinstance(read.value, float)
 
 
+def test_what_is_compared_is_read_too_and_claims_nothing_where_it_is_not_said():
+    more = {
+        "method": "MADE,\n one mask", "objective": "same", "differences": "none",
+        "standard_error": 1, "beside": {"recall[x]": 1},
+    }  # fmt: skip
+    read = read_paper({**GOOD, **more}, "r")
+    assert (read.method, read.objective, read.differences) == ("MADE, one mask", "same", "none")
+    assert (read.standard_error, read.beside) == (1.0, {"recall[x]": 1.0})
+    old = read_paper({**GOOD, "method": None}, "r")  # as in the record of an older run
+    assert (old.method, old.objective, old.standard_error) == ("", "other", None)
+
+
+def test_a_figure_says_from_where_it_was_quoted():
+    source = "Dinh et al. 2017, arXiv:1605.08803, quoted by Grathwohl et al. 2019, arXiv:1810.01367"
+    assert read_paper({**GOOD, "source": source}, "r").quoted_by.startswith("Grathwohl")
+    assert read_paper(GOOD, "r").quoted_by == ""
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -45,6 +63,18 @@ def test_a_figure_is_read_with_its_number_as_a_float():
         ({**GOOD, "figure": "nll[static"}, "paper.figure must be the name of a score"),
         ({**GOOD, "source": " "}, "paper.source must say where the figure stands"),
         ({**GOOD, "source": 2015}, "paper.source must say where the figure stands"),
+        ({**GOOD, "source": None}, "paper.source must say where the figure stands"),
+        ({**GOOD, "method": ""}, "paper.method must say whose figure it is, got ''"),
+        ({**GOOD, "differences": 3}, "paper.differences must say what differs, got 3"),
+        (
+            {**GOOD, "objective": "equal"},
+            "paper.objective must be one of same, extended, other, got 'equal'",
+        ),
+        ({**GOOD, "objective": True}, "paper.objective must be one of same, extended, other"),
+        ({**GOOD, "standard_error": -1}, "paper.standard_error must not be negative, got -1"),
+        ({**GOOD, "beside": [1]}, "paper.beside must be a mapping from scores to values"),
+        ({**GOOD, "beside": {"a b": 1}}, "paper.beside must be the name of a score"),
+        ({**GOOD, "beside": {"recall": "x"}}, "paper.beside.recall must be a number, got 'x'"),
     ],
 )
 def test_a_wrong_figure_is_refused_in_one_sentence(wrong, words, tmp_path):
@@ -80,6 +110,9 @@ def test_figures_of_the_zoos_recipes_say_where_they_stand(path):
     paper = read_paper(section, path.stem)
     assert re.search(r"\d{4}( \(\w+\))?, arXiv:\d{4}\.\d{4}", paper.source)
     assert "[" in paper.figure, "a figure without its protocol compares with nothing"
+    assert paper.method, "say whose figure it is: paper.method"
+    assert "objective" in section, "say whether the objective is the paper's: paper.objective"
+    assert paper.differences, "say what differs, or none: paper.differences"
 
 
 def test_some_recipes_have_figures():
