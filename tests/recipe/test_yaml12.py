@@ -58,7 +58,7 @@ REFUSED = {
     "itself": ("trainer: &t {callbacks: [*t]}", "part of what it stands for", None),
     "a bomb": (BOMB, "unfold to more than", None),
     "deep": ("[" * 80 + "]" * 80, "nested more than", None),
-    "deeper": ("[" * 5000, "cannot be read|expected", None),
+    "deeper": ("[" * 5000, "cannot be read|expected|nesting", None),
     "a key that is a list": ("? [1, 2]\n: 3\n", "cannot be a key", 1),
     "a merge of a number": ("a: {<<: 3}", "expected a mapping", 1),
     "many digits": ("1" * 6000, "cannot be read", None),

@@ -28,6 +28,9 @@ class Model(L.LightningModule):
     and labels, or images.
     """
 
+    summary: str = ""
+    """What the family is, for somebody new: a sentence that begins with a small letter."""
+
     spec: ImageSpec
     """Shape and kinds of the data that it was made for."""
 

@@ -152,6 +152,7 @@ def _lineage(module: str, name: str) -> list[tuple[str, ast.ClassDef]]:
     return found
 
 
+@lru_cache(maxsize=256)
 def _of_source(module: str, name: str) -> Outline:
     lineage = _lineage(module, name)
     facts: dict[str, Any] = {}

@@ -7,7 +7,6 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2.functional import resize as resize_pixels
 
 from zoo.core.errors import UserError
 from zoo.data.images import Images, changed
@@ -40,6 +39,8 @@ def fit_to_size(pixels: Tensor, resize: int | None, pad: int | None) -> Tensor:
     if resize is not None:
         if resize < 1:
             raise UserError(f"--data.resize must be a positive number of pixels, got {resize}.")
+        from torchvision.transforms.v2.functional import resize as resize_pixels
+
         pixels = resize_pixels(pixels, [resize, resize], antialias=True)
     if pad is not None:
         height, width = pixels.shape[-2:]

@@ -7,9 +7,10 @@ it was.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -81,18 +82,42 @@ def misfit(value: Any, wanted: Any, name: str) -> str | None:
         "hidden[1] must be a whole number, got 'x'."
         >>> misfit(None, int | None, "width")
     """
-    for inside, part, kind in _parts(value, wanted):
-        if found := misfit(part, kind, f"{name}{inside}"):
-            return found
+    found = _found(value, wanted)
+    return found and f"{name}{found}"
+
+
+def _found(value: Any, wanted: Any) -> str | None:
+    """Says what `misfit` says, less the value's name; most values fit, and cost no words."""
+    if wanted is Any or type(value) in _plain(wanted):
+        return None
+    for place, key, part, kind in _parts(value, wanted):
+        if found := _found(part, kind):
+            return f"{place(key)}{found}"
     if _fits(value, wanted):
         return None
     if isinstance(value, Integral) and not _moderate(value):
-        return f"{name} is a number of too many digits."
-    return f"{name} must be {_words(wanted)}, got {quoted(value)}."
+        return " is a number of too many digits."
+    return f" must be {_words(wanted)}, got {quoted(value)}."
 
 
 def _choices(wanted: Any) -> tuple[Any, ...]:
     return get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
+
+
+PLAIN = {str, float, bool, type(None)}  # nothing inside, and no value of them too large
+
+
+def _plain(wanted: Any) -> frozenset[type]:
+    """Lists those types among the wanted kinds of which every value fits."""
+    try:
+        return _plain_kinds(wanted)
+    except TypeError:  # what people's own classes write as an annotation may have no hash
+        return frozenset()
+
+
+@functools.cache  # the parts of cards are looked at thousands of times before a list is shown
+def _plain_kinds(wanted: Any) -> frozenset[type]:
+    return frozenset(kind for kind in _choices(wanted) if kind in PLAIN)
 
 
 def _fits(value: Any, wanted: Any) -> bool:
@@ -123,11 +148,16 @@ def _moderate(value: Any) -> bool:
     return not isinstance(value, Integral) or -(2**63) <= int(value) < 2**63
 
 
-def _parts(value: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yields what is inside a value, with its place and what is wanted there.
+Part = tuple[Callable[[Any], str], Any, Any, Any]
+
+
+def _parts(value: Any, wanted: Any) -> Iterator[Part]:
+    """Yields what is inside a value: how to write its place, the key, it, and what is wanted there.
 
     Only where one of the wanted kinds can have something inside, so that it is clear which.
     """
+    if not isinstance(value, (dict, list, tuple)):
+        return
     for kind in _choices(wanted):
         origin, inner = get_origin(kind) or kind, get_args(kind)
         if not _is(value, kind):
@@ -135,13 +165,22 @@ def _parts(value: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
         if origin in LISTS and inner:
             fixed = origin is tuple and Ellipsis not in inner
             kinds: Iterable[Any] = inner if fixed else (inner[0] for _ in value)
-            yield from ((f"[{i}]", v, k) for i, (v, k) in enumerate(zip(value, kinds, strict=True)))
+            for index, (part, wanted_there) in enumerate(zip(value, kinds, strict=True)):
+                yield "[{}]".format, index, part, wanted_there
         elif is_typeddict(origin):
             yield from _keys(value, origin)
         elif origin in (dict, Mapping) and inner:
             for key, part in value.items():
-                yield f"[{quoted(key)}]", part, inner[1]
-                yield f"[{quoted(key)}], the name,", key, inner[0]
+                yield _key, key, part, inner[1]
+                yield _name, key, key, inner[0]
+
+
+def _key(key: Any) -> str:
+    return f"[{quoted(key)}]"
+
+
+def _name(key: Any) -> str:
+    return f"[{quoted(key)}], the name,"
 
 
 class _Missing:
@@ -151,10 +190,13 @@ class _Missing:
         return "nothing"
 
 
-def _keys(value: dict[str, Any], wanted: Any) -> Iterator[tuple[str, Any, Any]]:
-    for key, kind in get_type_hints(wanted).items():
+_hints_of_keys = functools.cache(get_type_hints)
+
+
+def _keys(value: dict[str, Any], wanted: Any) -> Iterator[Part]:
+    for key, kind in _hints_of_keys(wanted).items():
         if key in value or key in wanted.__required_keys__:
-            yield f".{key}", value.get(key, _Missing()), kind
+            yield ".{}".format, key, value.get(key, _Missing()), kind
 
 
 def _words(wanted: Any) -> str:

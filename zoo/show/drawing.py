@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from zoo.contract.capabilities import Illustrates, can
+from zoo.contract.codes import draws_codes, through_origin
 from zoo.core.errors import UserError, did_you_mean
 from zoo.data import ImageData
 from zoo.data.captions import text_of
 from zoo.data.decode import Unreadable, decode
 from zoo.data.images import unit_range
 from zoo.data.module import Split, spread
-from zoo.judge.protocols.midpoints import draws_codes, through_origin
 from zoo.show.pictures import check_room, grid, lettered
 
 __all__ = ["read_picture", "unseen"]

@@ -152,7 +152,8 @@ def test_a_document_without_one_place_for_the_table_is_refused(document):
 @pytest.mark.parametrize("family", MODELS)
 def test_every_family_says_what_it_is_and_how_it_differs(family):
     found = about(family)
-    assert len(found.summary) > 20 and found.summary.endswith(".")
+    assert 20 < len(found.summary) < 90 and found.summary.endswith(".")
+    assert found.summary[0].islower() and "summary" in vars(MODELS[family])  # not an ancestor's
     if "sample" in dir(MODELS[family]):
         assert "arXiv" in found.references and found.deviations
     assert not any(":math:" in item or item.startswith("-") for item in found.deviations)

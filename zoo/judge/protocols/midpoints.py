@@ -8,14 +8,12 @@ Reference: Singh et al. 2019, ICML, whose tables compare priors in this way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.contract.capabilities import DrawsCodes, can
-from zoo.contract.model import facts
+from zoo.contract.codes import PLACES, codes_at, draws_codes
 from zoo.contract.priors import PRIORS
 from zoo.data.loader import mix_seed
 from zoo.judge.banks import CHUNK, as_sampled, collect
@@ -24,55 +22,12 @@ from zoo.judge.protocols.samples import ALONE, knows_classes
 from zoo.judge.score import SEED, Score, Task, measure, scored
 from zoo.metrics.features import FrechetDistance, InceptionStyleScore
 
-__all__ = ["PLACES", "fits_midpoints", "score_midpoints", "through_origin"]
-
-
-def _prior(draw: Callable[[int], Tensor], n: int, generator: torch.Generator) -> Tensor:
-    return draw(n)
-
-
-def _midpoint(draw: Callable[[int], Tensor], n: int, generator: torch.Generator) -> Tensor:
-    return (draw(n) + draw(n)) / 2
-
-
-def _line(draw: Callable[[int], Tensor], n: int, generator: torch.Generator) -> Tensor:
-    return draw(n) * (torch.rand(n, 1, generator=generator) * 2 - 1)
-
-
-PLACES = {"prior": _prior, "midpoint": _midpoint, "line": _line}  # where codes are taken from
-
-
-def codes_at(place: str, model: Any, n: int, seed: int) -> Tensor:
-    """Draws codes.
-
-    Args:
-        place: ``prior``: as in training; ``midpoint``: halfway between two independent draws;
-            ``line``: anywhere between a draw and its opposite, on the line through the origin.
-        model: A model with a prior.
-        n: Number of codes.
-        seed: Decides them.
-
-    Returns:
-        Shape (n, latent_dim).
-    """
-    generator = torch.Generator().manual_seed(seed)
-    law, dim = PRIORS[model.prior], model.latent_dim
-    return PLACES[place](lambda count: law.sample(count, dim, generator), n, generator)
+__all__ = ["fits_midpoints", "score_midpoints"]
 
 
 def fits_midpoints(task: Task) -> bool:
     """Models that decode draws of a named prior, where a feature network is at hand."""
     return task.features is not None and draws_codes(task.model)
-
-
-def draws_codes(model: Any) -> bool:
-    """Says whether a model decodes draws of a named prior, and needs nothing besides."""
-    return (
-        isinstance(model, DrawsCodes)
-        and can(model, "decode")
-        and model.prior in PRIORS
-        and facts(model).num_labels == 0
-    )
 
 
 @protocol(
@@ -130,21 +85,3 @@ def _quality_at(place: str, task: Task, real: Tensor) -> tuple[float, float]:
         distance.update(seen.cpu(), real=False)
         style.update(probabilities.cpu().double())
     return float(distance.compute()), float(style.compute().mean)
-
-
-def through_origin(model: Any, *, rows: int = 8, steps: int = 11, seed: int = 0) -> Tensor:
-    """Draws images along lines from a draw of the prior through the origin to its opposite.
-
-    Args:
-        model: A model with a prior.
-        rows: Number of lines.
-        steps: Images along each; with an odd number, the middle one is the origin's.
-        seed: Decides the draws.
-
-    Returns:
-        Images in [0, 1], shape (rows, steps, C, H, W).
-    """
-    z = codes_at("prior", model, rows, seed)
-    place = torch.linspace(1, -1, steps)
-    codes = place[None, :, None] * z[:, None]
-    return model.decode(codes.flatten(0, 1)).unflatten(0, (rows, steps))

@@ -75,6 +75,7 @@ class GAN(Model):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "a generator learns to draw what a discriminator cannot tell from the data."
     needs = (("image", "points"),)
     not_published = ("generator.", "discriminator.", "head.", "projection.")
 

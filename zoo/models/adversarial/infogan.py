@@ -99,6 +99,8 @@ class InfoGAN(Model):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "a GAN with codes that stay readable in its images: which class, which slant."
+
     prefers_bf16 = True
     not_published = ("generator.",)
 

@@ -117,6 +117,7 @@ class StackGAN(Model):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "draws what a caption says, first a sketch and then its refinement."
     needs = (("image",), ("caption", "label"))
     over_batches = "the mismatched captions"
     prefers_bf16 = True

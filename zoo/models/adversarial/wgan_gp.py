@@ -70,6 +70,7 @@ class WGANGP(Model):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "a GAN whose critic measures how far its images are from the data."
     needs = (("image", "points"),)
     not_published = ("generator.", "critic.")
 

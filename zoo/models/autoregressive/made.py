@@ -72,6 +72,8 @@ class MADE(OrderedBits):
         UserError: on values that make no sense.
     """
 
+    summary = "an autoencoder with masks, so that each pixel's law follows from those before it."
+
     def __init__(
         self,
         spec: ImageSpec,

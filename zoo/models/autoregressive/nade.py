@@ -100,6 +100,8 @@ class NADE(OrderedBits):
         UserError: on values that make no sense.
     """
 
+    summary = "draws one pixel after the other, each by a small network of those before it."
+
     def __init__(
         self,
         spec: ImageSpec,

@@ -83,6 +83,8 @@ class PixelCNN(Model):
         UserError: on values that make no sense, or classes where the data have none.
     """
 
+    summary = "draws an image pixel by pixel, each given those above and to the left."
+
     prefers_bf16 = True
     measure = "counting"
     not_published = ("network.",)

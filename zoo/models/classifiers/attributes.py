@@ -48,6 +48,7 @@ class AttributeClassifier(Features):
             with neither attributes nor classes.
     """
 
+    summary = "reads every attribute of a scene off its image; it judges captions."
     needs = (("image",), ("attributes", "label"))
 
     def __init__(

@@ -44,6 +44,7 @@ class Classifier(Features):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "tells the class of an image; the judge compares images by its features."
     needs = (("image",), ("label",))
 
     def __init__(

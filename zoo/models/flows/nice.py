@@ -73,6 +73,7 @@ class NICE(Flow):
         UserError: on values that make no sense.
     """
 
+    summary = "an invertible network with an exact density that keeps volume."
     measure = "lebesgue"
     not_published = ("flow.",)
     averaged = "flow"

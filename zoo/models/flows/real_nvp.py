@@ -78,6 +78,7 @@ class RealNVP(Flow):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "an invertible network with an exact density that stretches and shifts."
     measure = "lebesgue"
     not_published = ("density.",)
     averaged = "density"

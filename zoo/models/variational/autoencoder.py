@@ -64,6 +64,7 @@ class Autoencoder(LatentUnits):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "squeezes an image through a short code and restores it."
     needs = (("image", "points"),)
     reach = 3.0
 

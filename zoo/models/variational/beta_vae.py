@@ -60,6 +60,7 @@ class BetaVAE(LatentUnits):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "a VAE that pays more for its code, so that each number of it means one thing."
     expects_bits = True
     reach = 2.0
 

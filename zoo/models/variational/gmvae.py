@@ -94,6 +94,7 @@ class GMVAE(Model):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "a VAE that sorts images into clusters without being told any class."
     expects_bits = True
     over_batches = "the balance of its components"
 

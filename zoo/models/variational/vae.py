@@ -87,6 +87,7 @@ class VAE(LatentUnits):
         UserError: on values that make no sense, or an image size that does not fit.
     """
 
+    summary = "learns a short code of images, and draws new ones from random codes."
     needs = (("image", "points"),)
     reach = 3.0
 

@@ -16,10 +16,10 @@ LABEL = re.compile(r"(Papers?|Deviations|Several devices|No paper)\b(:?)")
 
 @dataclass(frozen=True)
 class About:
-    """What the head of a model's file says, plain text.
+    """What a family says of itself, plain text.
 
     Args:
-        summary: What the model is, in a sentence that begins with a small letter.
+        summary: What it is, in a sentence that begins with a small letter.
         references: Where it comes from.
         deviations: How it differs from there, one text each.
     """
@@ -30,23 +30,23 @@ class About:
 
 
 def about(family: str) -> About:
-    """Reads the docstring of the file of a model.
+    """Reads a family's summary, and references and deviations from the head of its file.
 
     Args:
         family: A registered model.
 
     Example:
         >>> about("VAE").summary
-        'a latent variable model trained by a bound on its likelihood.'
+        'learns a short code of images, and draws new ones from random codes.'
     """
-    text = outline_of(MODELS, family).about
+    outline = outline_of(MODELS, family)
+    text = outline.about
     parts = [part.strip("\n") for part in text.split("\n\n")]
-    summary = " ".join(parts[0].split()).partition(": ")[2]
     references = next((p for p in parts if re.match(r"References?:", p)), "")
     listed = next((p for p in parts if p.startswith("Deviations")), "")
     deviations = re.split(r"^- ", listed, flags=re.MULTILINE)[1:]
     return About(
-        summary,
+        outline.facts["summary"],
         " ".join(references.split()).partition(": ")[2],
         tuple(" ".join(item.split()) for item in deviations),
     )
