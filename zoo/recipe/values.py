@@ -167,9 +167,9 @@ def _parts(value: Any, wanted: Any) -> Iterator[Part]:
             kinds: Iterable[Any] = inner if fixed else (inner[0] for _ in value)
             for index, (part, wanted_there) in enumerate(zip(value, kinds, strict=True)):
                 yield "[{}]".format, index, part, wanted_there
-        elif is_typeddict(origin):
+        elif is_typeddict(origin) and isinstance(value, dict):
             yield from _keys(value, origin)
-        elif origin in (dict, Mapping) and inner:
+        elif origin in (dict, Mapping) and inner and isinstance(value, dict):
             for key, part in value.items():
                 yield _key, key, part, inner[1]
                 yield _name, key, key, inner[0]
