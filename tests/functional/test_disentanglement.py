@@ -13,6 +13,7 @@ from zoo.functional import interventions
 from zoo.functional.disentanglement import (
     dci_scores,
     discretise,
+    live_units,
     mig_score,
     mutual_information,
     sap_score,
@@ -310,3 +311,12 @@ V = torch.tensor([[0, 1], [1, 0]])
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_live_units_exceed_a_variance_and_no_deviation():
+    """Variances .04, .0121, .0081 and 0; as deviations all but the last would exceed .01."""
+    spread = torch.tensor([0.2, 0.11, 0.09, 0.0], dtype=torch.float64)
+    codes = 5 + torch.tensor([-1.0, 1.0] * 500, dtype=torch.float64)[:, None] * spread
+    assert live_units(codes).item() == 2 and live_units(codes, 0.03).item() == 1
+    with pytest.raises(ValueError, match="at least 2"):
+        live_units(codes[:1])

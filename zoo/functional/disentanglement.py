@@ -20,6 +20,7 @@ __all__ = [
     "check_factors",
     "dci_scores",
     "discretise",
+    "live_units",
     "mig_score",
     "mutual_information",
     "sap_score",
@@ -107,6 +108,33 @@ def discretise(codes: Tensor, num_bins: int = 20) -> Tensor:
     edges = low[:, None] + ((high - low) / num_bins)[:, None] * steps  # left edges, (D, bins)
     bins = torch.searchsorted(edges, codes.T.contiguous(), right=True).T - 1
     return torch.where(high > low, bins, torch.zeros_like(bins)).clamp(min=0)
+
+
+def live_units(codes: Tensor, least: float = 0.01) -> Tensor:
+    r"""Count the dimensions of a code that images move at all.
+
+    .. math:: \#\{j : \mathrm{Var}_x\big(E_{q(z_j \mid x)}[z_j]\big) > \text{least}\}
+
+    Args:
+        codes: Posterior means in units of the prior's deviation, shape (N, D), N at least 2.
+        least: Variance over the images that a live dimension exceeds.
+
+    Returns:
+        The number in [0, D], an int64 scalar.
+
+    Raises:
+        ValueError: If there is no variance to take.
+
+    Reference: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, Section 5.2 (active units).
+    Deviations: none.
+
+    Example:
+        >>> live_units(torch.tensor([[0.0, 0.00, 1.0], [1.0, 0.05, 1.0]]))
+        tensor(1)
+    """
+    if codes.ndim != 2 or len(codes) < 2:
+        raise ValueError(f"codes must have shape (N, D), N at least 2, got {tuple(codes.shape)}")
+    return (codes.double().var(dim=0) > least).sum()
 
 
 def mutual_information(codes: Tensor, factors: Tensor) -> Tensor:

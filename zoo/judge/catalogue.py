@@ -101,6 +101,9 @@ ROWS: tuple[Row, ...] = (
     Row("mig", "{bins:int}-bins,{images:short}", "", "higher",
         "How much more one unit of the code tells about a factor than the next best unit: 0 "
         "nothing, 1 all.", rank=3),
+    Row("live_units", "var>{least:number},{images:short}", "units", "",
+        "Number of units of the code that images move at all. What a model does not tell cannot "
+        "be entangled: other scores of the code are to be read beside it."),
     Row("factor_vae_score", VOTES, "", "higher",
         "How often the unit that varies least says which factor was held fixed."),
     Row("beta_vae_score", VOTES, "", "higher",

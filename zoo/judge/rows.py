@@ -20,8 +20,16 @@ __all__ = ["Row", "short"]
 
 Better = Literal["lower", "higher", ""]
 TOKEN = re.compile(r"\{(\w+)(?::(\w+))?\}|([()])|([^{}()]+)")
-DECIMALS = {"share": 2, "nats": 2, "bits/dim": 2, "modes": 1, "classes": 1}  # shares as per cent
-WHOLE = ("share", "modes", "classes")  # whose trailing zeros say nothing
+DECIMALS = {
+    "share": 2,
+    "nats": 2,
+    "bits/dim": 2,
+    "modes": 1,
+    "classes": 1,
+    "units": 1,
+    "pixels": 2,
+}  # shares as per cent
+WHOLE = ("share", "modes", "classes", "units")  # whose trailing zeros say nothing
 TINY = 0.1  # below it decimals would leave little of a figure
 
 

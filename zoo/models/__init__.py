@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from zoo.models.flows.nice import NICE
     from zoo.models.flows.real_nvp import RealNVP
     from zoo.models.variational.autoencoder import Autoencoder
+    from zoo.models.variational.beta_tcvae import BetaTCVAE
     from zoo.models.variational.beta_vae import BetaVAE
+    from zoo.models.variational.factor_vae import FactorVAE
     from zoo.models.variational.gmvae import GMVAE
     from zoo.models.variational.vae import VAE
 
@@ -36,8 +38,10 @@ __all__ = [
     "WGANGP",
     "AttributeClassifier",
     "Autoencoder",
+    "BetaTCVAE",
     "BetaVAE",
     "Classifier",
+    "FactorVAE",
     "InfoGAN",
     "PixelCNN",
     "RealNVP",

@@ -24,6 +24,8 @@ MODELS: Registry[type[L.LightningModule]] = Registry(
         "VAE": "zoo.models.variational.vae",
         "Autoencoder": "zoo.models.variational.autoencoder",
         "BetaVAE": "zoo.models.variational.beta_vae",
+        "FactorVAE": "zoo.models.variational.factor_vae",
+        "BetaTCVAE": "zoo.models.variational.beta_tcvae",
         "GMVAE": "zoo.models.variational.gmvae",
         "NADE": "zoo.models.autoregressive.nade",
         "MADE": "zoo.models.autoregressive.made",

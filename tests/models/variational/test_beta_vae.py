@@ -8,7 +8,7 @@ import torch
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import BetaVAE
-from zoo.models.variational.beta_vae import SHOWN
+from zoo.models.variational.base import SHOWN
 
 SPEC = ImageSpec(1, 8, 8, 10)
 

@@ -1,4 +1,4 @@
-"""What models with independent latent units share: VAE, beta-VAE, autoencoder."""
+"""What models with independent latent units share: VAE, the beta-VAE family, autoencoder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from zoo.contract.answering import answers, generator_for, in_chunks, own_format
 from zoo.contract.model import Model
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, did_you_mean
+from zoo.functional.bounds import importance_bound
+from zoo.functional.divergence import log_ratio_to_standard_normal, standard_normal_kl
 from zoo.functional.draws import normal
 from zoo.functional.likelihood import (
     bernoulli_log_prob,
     gaussian_log_prob,
     logistic_bin_log_prob,
 )
-from zoo.functional.paths import arc
+from zoo.functional.paths import arc, line
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
 
@@ -29,6 +31,7 @@ __all__ = [
     "LatentUnits",
     "Likelihood",
     "Network",
+    "RatedUnits",
     "encoder_and_decoder",
 ]
 
@@ -39,6 +42,7 @@ Network = Literal["mlp", "conv"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 MEASURE_EVERY = 10  # batches between measurements of the codes' moments
 SHOWN = 10  # units that pictures show, those that images move most
+SILENT = 0.05  # nats: a unit with a lower rate says nothing that could be seen
 
 
 def encoder_and_decoder(
@@ -183,6 +187,82 @@ class LatentUnits(Model):
         """Returns means and standard deviations of the prior's units, (latent_dim,) each."""
         mean = own_format(self).new_zeros(self.latent_dim)
         return mean, torch.ones_like(mean)
+
+
+class RatedUnits(LatentUnits):
+    """Latents whose q(z | x) is a normal law of independent units, each known by its rate.
+
+    The beta-VAE and its kin, which differ in what they pay for the rate. A model has a network
+    ``encoder`` that says means and log variances, and calls `follow_rates` and `note_rates`.
+    """
+
+    expects_bits = True
+    reach = 2.0
+    encoder: nn.Module
+    unit_rate: Tensor  # running average of each unit's rate in nats, (latent_dim,)
+
+    @answers
+    def encode(self, x: Tensor) -> Tensor:
+        """Infers the means of q(z | x), (B, latent_dim), for images in [0, 1], (B, C, H, W)."""
+        return in_chunks(lambda part: self._read(part)[0], x)
+
+    @answers
+    def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
+        """Bounds log p(x) from below with importance samples; what training weighs is no part.
+
+        Args:
+            x: Images in [0, 1], shape (B, C, H, W), binary for this to be a likelihood.
+            samples: Number of samples; the bound rises with it, towards log p(x).
+
+        Returns:
+            Nats per example, shape (B,), counting measure on binary images.
+        """
+        mean, log_var = self._read(x)
+        log_weights = []
+        for _ in range(samples):
+            noise = torch.randn_like(mean)
+            z = mean + (log_var / 2).exp() * noise
+            log_ratio = log_ratio_to_standard_normal(z, noise, log_var)
+            log_weights.append(-log_ratio - self._distortion(x, z))
+        return importance_bound(torch.stack(log_weights))
+
+    def codes(self) -> tuple[str, ...]:
+        """Names the latent units that are not silent, at most ten, the highest rate first."""
+        order = self.unit_rate.argsort(descending=True, stable=True)[:SHOWN]
+        heard = max(1, int((self.unit_rate > SILENT).sum()))
+        return tuple(f"z{int(unit) + 1}" for unit in order[:heard])
+
+    @answers
+    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Walks straight from one sample to another.
+
+        Images in [0, 1], shape (rows, steps, C, H, W).
+        """
+        z = self._prior(2 * rows, seed)
+        walk = line(z[:rows], z[rows:], steps)
+        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
+
+    def follow_rates(self) -> None:
+        """Makes room for the rates of the units."""
+        self.register_buffer("unit_rate", torch.zeros(self.latent_dim))
+
+    @torch.no_grad()
+    def note_rates(self, rates: Tensor) -> None:
+        """Follows the units' rates, (latent_dim,), over the last hundred batches or so."""
+        self.unit_rate.lerp_(rates, 0.01)
+
+    def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns means and log variances of q(z | x), each of shape (B, latent_dim)."""
+        mean, log_var = self.encoder(x).to(x.dtype).chunk(2, dim=1)
+        return mean, log_var
+
+    def _distortion(self, x: Tensor, z: Tensor) -> Tensor:
+        """Computes -log p(x | z) in nats, shape (B,)."""
+        return -self.log_likelihood(x, z)[0]
+
+    def _terms(self, x: Tensor, z: Tensor, mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the mean distortion, (), and each unit's mean rate, (latent_dim,), in nats."""
+        return self._distortion(x, z).mean(), standard_normal_kl(mean, log_var).mean(dim=0)
 
 
 class FeatureLoss:

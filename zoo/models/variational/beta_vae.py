@@ -22,25 +22,18 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from zoo.contract.answering import answers, in_chunks
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import check_arguments, check_choice
-from zoo.functional.bounds import importance_bound
-from zoo.functional.divergence import standard_normal_kl
-from zoo.functional.paths import line
 from zoo.models.registry import MODELS
-from zoo.models.variational.base import LatentUnits, Network, encoder_and_decoder
+from zoo.models.variational.base import Network, RatedUnits, encoder_and_decoder
 from zoo.optim.schedules import follow_cosine, progress
 from zoo.optim.steps import adam, record
 
 __all__ = ["BetaVAE"]
 
-SHOWN = 10  # units that pictures show at most
-SILENT = 0.05  # nats: a unit with a lower rate says nothing that could be seen
-
 
 @MODELS.register
-class BetaVAE(LatentUnits):
+class BetaVAE(RatedUnits):
     """Beta-VAE for images of any size of the zoo.
 
     Args:
@@ -61,8 +54,6 @@ class BetaVAE(LatentUnits):
     """
 
     summary = "a VAE that pays more for its code, so that each number of it means one thing."
-    expects_bits = True
-    reach = 2.0
 
     def __init__(
         self,
@@ -100,63 +91,9 @@ class BetaVAE(LatentUnits):
         self.prefers_bf16 = network == "conv"
         shape = latent_dim, 2 * latent_dim, hidden, "silu", width, depth
         self.encoder, self.decoder = encoder_and_decoder(spec, network, *shape)
-        self.unit_rate: Tensor  # running average of each unit's rate in nats
-        self.register_buffer("unit_rate", torch.zeros(latent_dim))
-
-    # ---------------------------------------------------------------- what a user calls
-
-    @answers
-    def encode(self, x: Tensor) -> Tensor:
-        """Infers the means of q(z | x), (B, latent_dim), for images in [0, 1], (B, C, H, W)."""
-        return in_chunks(lambda part: self._read(part)[0], x)
-
-    @answers
-    def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
-        """Bounds log p(x) from below with importance samples; beta is no part of it.
-
-        Args:
-            x: Images in [0, 1], shape (B, C, H, W), binary for this to be a likelihood.
-            samples: Number of samples; the bound rises with it, towards log p(x).
-
-        Returns:
-            Nats per example, shape (B,), counting measure on binary images.
-        """
-        mean, log_var = self._read(x)
-        log_weights = []
-        for _ in range(samples):
-            noise = torch.randn_like(mean)
-            z = mean + (log_var / 2).exp() * noise
-            # log p(z) - log q(z | x); the constants of the two normal laws cancel.
-            log_ratio = 0.5 * (noise.square() + log_var - z.square()).sum(dim=1)
-            log_weights.append(log_ratio - self._distortion(x, z))
-        return importance_bound(torch.stack(log_weights))
-
-    def codes(self) -> tuple[str, ...]:
-        """Names the latent units that are not silent, at most ten, the highest rate first."""
-        order = self.unit_rate.argsort(descending=True, stable=True)[:SHOWN]
-        heard = max(1, int((self.unit_rate > SILENT).sum()))
-        return tuple(f"z{int(unit) + 1}" for unit in order[:heard])
-
-    @answers
-    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Walks straight from one sample to another.
-
-        Images in [0, 1], shape (rows, steps, C, H, W).
-        """
-        z = self._prior(2 * rows, seed)
-        walk = line(z[:rows], z[rows:], steps)
-        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
+        self.follow_rates()
 
     # ---------------------------------------------------------------- learning
-
-    def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns means and log variances of q(z | x), each of shape (B, latent_dim)."""
-        mean, log_var = self.encoder(x).to(x.dtype).chunk(2, dim=1)
-        return mean, log_var
-
-    def _distortion(self, x: Tensor, z: Tensor) -> Tensor:
-        """Computes -log p(x | z) in nats, shape (B,)."""
-        return -self.log_likelihood(x, z)[0]
 
     def terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Computes the mean distortion and the mean rate of each unit, in nats.
@@ -169,7 +106,7 @@ class BetaVAE(LatentUnits):
         """
         mean, log_var = self._read(x)
         z = mean + (log_var / 2).exp() * torch.randn_like(mean)
-        return self._distortion(x, z).mean(), standard_normal_kl(mean, log_var).mean(dim=0)
+        return self._terms(x, z, mean, log_var)
 
     def objective(self, distortion: Tensor, rate: Tensor, done: float) -> Tensor:
         """Weighs the terms.
@@ -188,7 +125,7 @@ class BetaVAE(LatentUnits):
         """Returns the weighted terms; logs them unweighted."""
         distortion, rates = self.terms(batch.image)
         rate = rates.sum()
-        self.unit_rate.lerp_(rates.detach(), 0.01)
+        self.note_rates(rates)
         terms = {"distortion_nats": distortion, "rate_nats": rate}
         record(self, {"nelbo_nats": distortion + rate, **terms})
         return self.objective(distortion, rate, progress(self))
