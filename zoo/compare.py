@@ -1,4 +1,4 @@
-"""Scores several models side by side: ``python -m zoo.compare infogan_mnist vae_mnist``."""
+"""Scores several models side by side: ``python -m zoo.compare infogan_mnist vae_plus_mnist``."""
 
 from __future__ import annotations
 
