@@ -1,7 +1,7 @@
 """The classic deep generative models under one contract.
 
     zoo.available()                    names of published models
-    zoo.load("vae_plus_mnist")              one of them, with its weights: sample, encode, log_prob, ...
+    zoo.load("vae_plus_mnist")         one of them, with its weights: sample, encode, log_prob, ...
     zoo.load_run("runs/...")           what a training left
     zoo.models.VAE, zoo.datasets.MNIST families and data sets, for a script of your own
     zoo.data(array)                    your own array, tensor or torch Dataset as a data set

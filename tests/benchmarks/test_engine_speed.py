@@ -181,9 +181,10 @@ def test_infogan(noise, alternate, report, precision):
 @pytest.mark.parametrize(
     ("name", "milliseconds"),  # of a batch, roughly: decides how many make an epoch
     [
-        ("vae_plus_mnist", 6), ("iwae_plus_mnist", 35), ("iaf_vae_mnist", 14), ("conv_vae_mnist", 72),
-        ("gmvae_mnist", 16), ("nade_plus_mnist", 30), ("made_plus_mnist", 21), ("pixelcnn_plus_mnist", 390),
-        ("nice_plus_mnist", 30), ("real_nvp_mnist", 400), ("gan_mnist", 65), ("wgan_gp_mnist", 50),
+        ("vae_plus_mnist", 6), ("iwae_plus_mnist", 35), ("iaf_vae_mnist", 14),
+        ("conv_vae_mnist", 72), ("gmvae_mnist", 16), ("nade_plus_mnist", 30),
+        ("made_plus_mnist", 21), ("pixelcnn_plus_mnist", 390), ("nice_plus_mnist", 30),
+        ("real_nvp_mnist", 400), ("gan_mnist", 65), ("wgan_gp_mnist", 50),
     ],
 )  # fmt: skip
 def test_recipe(alternate, report, name, milliseconds):

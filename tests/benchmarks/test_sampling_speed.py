@@ -1,7 +1,8 @@
 """What memory saves in sampling: 64 images of MNIST's size, from memory and by the plain loop.
 
 Run with ``pytest tests/benchmarks/test_sampling_speed.py --benchmark-only -m "slow or not slow"``
-on a quiet machine. The network is that of `pixelcnn_plus_mnist`, published weights where there are some.
+on a quiet machine. The network is that of `pixelcnn_plus_mnist`, with published weights where there
+are some.
 The plain loop passes whole images through the network for every pixel; to end in minutes, it is
 timed on some pixels, spread over the image, and scaled: all its passes are alike. That it would
 give the same samples is checked in one pass: each pixel's law, computed by the whole network from
