@@ -6,7 +6,14 @@ import pytest
 import torch
 from scipy.stats import entropy
 
-from zoo.functional.modes import class_balance, mode_counts, mode_coverage, mode_kl
+from zoo.functional.modes import (
+    class_balance,
+    mode_counts,
+    mode_coverage,
+    mode_kl,
+    mode_moments,
+    mode_spread,
+)
 
 
 def grid(side=5, spacing=2.0):
@@ -152,3 +159,54 @@ def test_coverage_refuses(samples, centres, sigma, message):
 def test_laws_refused(function, counts, target, message):
     with pytest.raises(ValueError, match=message):
         function(torch.tensor(counts), torch.tensor(target))
+
+
+def spread(scale, num=50_000, shift=0.0, sigma=0.05):
+    """The spread of samples with this deviation about places that are shifted from the centres."""
+    generator = torch.Generator().manual_seed(0)
+    mode = torch.randint(25, (num,), generator=generator)
+    noise = torch.randn(num, 2, generator=generator, dtype=torch.float64)
+    samples = grid()[mode] + sigma * (scale * noise + torch.tensor([shift, 0.0]))
+    return mode_spread(mode_moments(samples, grid(), sigma)).item()
+
+
+def test_perfect_samples_have_the_spread_of_the_data_although_they_are_cut():
+    """Without the variance that is lost beyond 3 sigma this would be .974."""
+    lost = 1 - 4.5 * math.exp(-4.5) / (1 - math.exp(-4.5))  # of a chi-square with 2 degrees
+    assert math.sqrt(lost) == pytest.approx(0.974, abs=0.001)
+    assert spread(1.0) == pytest.approx(1, abs=0.01)
+
+
+def test_samples_that_collapse_inside_their_modes_have_less():
+    """Half of the deviation is .5 over the cut's .974; as a variance it would be a quarter."""
+    assert spread(0.5) == pytest.approx(0.5 / 0.9745, abs=0.005)
+    assert spread(0.0) == pytest.approx(0, abs=1e-3)
+
+
+def test_points_beside_their_centres_are_points():
+    """About the centres a point 1.37 sigma away would have the spread of the data."""
+    assert spread(0.0, shift=1.37) == pytest.approx(0, abs=1e-3)
+    assert spread(0.5, shift=0.5) == pytest.approx(0.5 / 0.9745, abs=0.02)
+
+
+def test_moments_of_batches_add_up_and_a_single_sample_has_no_spread():
+    samples = grid()[:6].repeat_interleave(2, dim=0)
+    samples[::2] += 0.05
+    whole = mode_spread(mode_moments(samples, grid(), 0.05))
+    parts = [mode_moments(part, grid(), 0.05) for part in samples.split(5)]
+    total = type(parts[0])(*(sum(column) for column in zip(*parts, strict=True)))
+    torch.testing.assert_close(mode_spread(total), whole)
+    # Each mode has one at (1, 1) sigma and one at its centre: about their mean 1 per axis, twice
+    # a half squared, over one degree of freedom.
+    lost = 1 - 4.5 * math.exp(-4.5) / (1 - math.exp(-4.5))
+    assert whole.item() == pytest.approx(math.sqrt(0.5 / lost), abs=1e-6)
+    with pytest.raises(ValueError, match="two samples"):
+        mode_spread(mode_moments(grid(), grid(), 0.05))
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_the_cut_is_that_of_any_dimension(dim):
+    generator = torch.Generator().manual_seed(1)
+    samples = torch.randn(200_000, dim, generator=generator, dtype=torch.float64)
+    found = mode_spread(mode_moments(samples, torch.zeros(1, dim), 1.0, within=1.5), within=1.5)
+    assert found.item() == pytest.approx(1, abs=0.01)

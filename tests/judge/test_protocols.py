@@ -58,6 +58,7 @@ def cases():
     yield "latents", lambda look: Task(built("BetaVAE", data.spec, latent_dim=2), data)
     same = SimpleNamespace(encode=lambda x: x.flatten(1), device="cpu")
     yield "factors", lambda look: Task(same, Factors())
+    yield "units", lambda look: Task(same, Factors())
     yield "readers", lambda look: Task(same, Factors())
     yield "log_prob", lambda look: Task(built("NICE", data.spec), data)
     yield "ensemble", lambda look: Task(built("MADE", bits.spec, masks=2, **small), bits)
@@ -75,7 +76,7 @@ CASES = dict(cases())
 
 
 def test_every_protocol_is_tried_here_or_with_its_captions():
-    assert {*CASES, "attributes", "captions"} == set(PROTOCOLS)
+    assert {*CASES, "attributes", "captions", "places"} == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize("name", list(PROTOCOLS))

@@ -16,7 +16,10 @@ def test_coverage_over_batches_of_unequal_size():
     metric.update(torch.tensor([[0.0, 0.1], [1.0, 0.0]]))
     metric.update(torch.tensor([[4.0, 0.2], [0.0, 0.0], [0.1, 0.0]]))
     scores = {name: score.item() for name, score in metric.compute().items()}
-    assert scores == {"modes": 2.0, "high_quality": pytest.approx(0.8)}
+    # Three samples of one mode: squares 1 + 0 + 1 less 2/3 for their mean, over 2 x 2, and the cut.
+    spread = math.sqrt((2 - 2 / 3) / 4 / 0.94946)
+    known = {"modes": 2.0, "high_quality": pytest.approx(0.8)}
+    assert scores == {**known, "spread": pytest.approx(spread, abs=1e-4)}
 
 
 def test_a_mode_counts_once():

@@ -307,3 +307,7 @@ class CaptionedShapes(ImageData):
         texts = [caption(scene, rng) for scene in scenes(n, generator, unseen).tolist()]
         tokens = torch.stack([tokens_of(text, WORDS, LENGTH) for text in texts])
         return tokens, torch.tensor([parse(text) for text in texts])
+
+    def alone(self, attributes: Tensor) -> Tensor:
+        """Says which scenes show one object, from attributes (N, 7); booleans, shape (N,)."""
+        return attributes[:, 0] == LAYOUTS.index("single")

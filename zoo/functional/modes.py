@@ -1,8 +1,8 @@
-r"""How many modes a sampler reaches, how evenly, and how many of its samples belong to any.
+r"""How many modes a sampler reaches, how evenly, how widely, and how many samples belong to any.
 
-All statistics are functions of the counts :math:`n_k` of samples per mode, shape (K,), which
-add up over batches and processes. On a Gaussian mixture, a sample belongs to a mode by its
-distance; on images, by the class that a recognition network gives it.
+All statistics are functions of the counts :math:`n_k` of samples per mode, shape (K,), and of sums
+over them, which add up over batches and processes. On a Gaussian mixture, a sample belongs to a
+mode by its distance; on images, by the class that a recognition network gives it.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Balance", "Coverage", "class_balance", "mode_counts", "mode_coverage", "mode_kl"]
+__all__ = [
+    "Balance",
+    "Coverage",
+    "Moments",
+    "class_balance",
+    "mode_counts",
+    "mode_coverage",
+    "mode_kl",
+    "mode_moments",
+    "mode_spread",
+]
 
 
 class Coverage(NamedTuple):
@@ -22,6 +32,17 @@ class Coverage(NamedTuple):
     """Share of the samples that are of high quality, in [0, 1], a float64 scalar."""
     counts: Tensor
     """High-quality samples of each mode, shape (K,), int64."""
+
+
+class Moments(NamedTuple):
+    """What :func:`mode_moments` returns: sums over the high-quality samples of each mode."""
+
+    counts: Tensor
+    """Their number, shape (K,), int64."""
+    offsets: Tensor
+    """Sum of their distances from the centre in standard deviations, shape (K, D), float64."""
+    squares: Tensor
+    """Sum of the squared lengths of these, shape (K,), float64."""
 
 
 class Balance(NamedTuple):
@@ -77,6 +98,77 @@ def mode_counts(samples: Tensor, centres: Tensor, sigma: float, within: float = 
         >>> mode_counts(samples, centres, sigma=0.1)
         tensor([1, 2])
     """
+    mode, near = _nearest(samples, centres, sigma, within)
+    return torch.bincount(mode[near], minlength=len(centres))
+
+
+def mode_moments(samples: Tensor, centres: Tensor, sigma: float, within: float = 3.0) -> Moments:
+    """Sum up where the high-quality samples of each mode lie, for :func:`mode_spread`.
+
+    Args:
+        samples: Samples, shape (N, D), floating point.
+        centres: Centres of the modes, shape (K, D).
+        sigma: Standard deviation of every mode along each axis.
+        within: Radius that still counts as high quality, in standard deviations.
+
+    Returns:
+        Counts and sums per mode; those of several batches may be added.
+
+    Raises:
+        ValueError: As :func:`mode_counts`.
+    """
+    mode, near = _nearest(samples, centres, sigma, within)
+    mode = mode[near]
+    offset = (samples[near].double() - centres.to(samples).double()[mode]) / sigma
+    sums = offset.new_zeros(centres.shape).index_add_(0, mode, offset)
+    squares = offset.new_zeros(len(centres)).index_add_(0, mode, offset.square().sum(dim=1))
+    return Moments(torch.bincount(mode, minlength=len(centres)), sums, squares)
+
+
+def mode_spread(moments: Moments, within: float = 3.0) -> Tensor:
+    r"""Compare the spread of the samples inside their modes with that of the true law.
+
+    .. math::
+        \sqrt{\frac{\sum_k \sum_{i \in k} \lVert x_i - \bar x_k \rVert^2}
+        {D \sigma^2 c \sum_k (n_k - 1)}}, \quad
+        c = \frac{P(\chi^2_{D+2} \le w^2)}{P(\chi^2_D \le w^2)}
+
+    about the samples' own mean in each mode, so that a point is a point wherever it lies. Only
+    samples within w standard deviations belong to a mode, and c is the variance that a normal
+    law has there. Shares of high quality reward a sampler that collapses inside its modes.
+
+    Args:
+        moments: Sums over the samples of each mode, in standard deviations.
+        within: The radius w that they were taken with.
+
+    Returns:
+        1 for perfect samples, 0 for one point per mode; a float64 scalar.
+
+    Raises:
+        ValueError: If no mode has two samples.
+
+    Example:
+        >>> centres = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+        >>> points = torch.tensor([[0.01, 0.0], [0.01, 0.0], [2.0, 0.0], [2.0, 0.0]])
+        >>> round(mode_spread(mode_moments(points, centres, sigma=0.05)).item(), 4)
+        0.0
+    """
+    counts, offsets, squares = (part.double() for part in moments)
+    freedom = (counts - 1).clamp(min=0).sum()
+    if freedom == 0:
+        raise ValueError("no mode has two samples of high quality: their spread is unknown")
+    about_mean = squares - offsets.square().sum(dim=1) / counts.clamp(min=1)
+    half = torch.tensor(offsets.shape[1] / 2, dtype=torch.float64)
+    reach = torch.tensor(within**2 / 2, dtype=torch.float64)
+    truncated = torch.special.gammainc(half + 1, reach) / torch.special.gammainc(half, reach)
+    variance = about_mean.clamp(min=0).sum() / (offsets.shape[1] * freedom)
+    return (variance / truncated.to(variance)).sqrt()
+
+
+def _nearest(
+    samples: Tensor, centres: Tensor, sigma: float, within: float
+) -> tuple[Tensor, Tensor]:
+    """Return each sample's nearest mode, and whether it is near enough to belong to it."""
     if samples.ndim != 2 or centres.ndim != 2 or samples.shape[1] != centres.shape[1]:
         raise ValueError(
             "samples and centres must be (N, D) and (K, D) with one D, got shapes "
@@ -95,7 +187,7 @@ def mode_counts(samples: Tensor, centres: Tensor, sigma: float, within: float = 
         samples, centres.to(samples), compute_mode="donot_use_mm_for_euclid_dist"
     )
     nearest, mode = distance.min(dim=1)
-    return torch.bincount(mode[nearest <= within * sigma], minlength=len(centres))
+    return mode, nearest <= within * sigma
 
 
 def mode_coverage(samples: Tensor, centres: Tensor, sigma: float, within: float = 3.0) -> Coverage:

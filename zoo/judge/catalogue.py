@@ -139,6 +139,9 @@ ROWS: tuple[Row, ...] = (
     Row("captions_shown", FEATURES + ",{captions},{count:short}", "share", "higher",
         "Share of images that show everything that their caption says, to the eyes of the "
         "attribute classifier.", rank=2),
+    Row("position_spread", "{captions:int}x{draws:int}", "pixels", "higher",
+        "How far the one object of an image wanders along each axis from sample to sample of one "
+        "caption: 0 if it never does; its details say what real images do, which is right."),
     Row("fid_at_prior", SAMPLES, "", "lower",
         "The Frechet distance of images from latents as in training."),
     Row("fid_at_midpoint", SAMPLES, "", "lower",
@@ -179,6 +182,9 @@ ROWS: tuple[Row, ...] = (
     Row("high_quality", "{within:number}sigma,{samples:short}", "share", "higher",
         "Share of samples within three standard deviations of a mode; of perfect samples of "
         "the plane .989."),
+    Row("mode_spread", MODES, "", "higher",
+        "How widely samples spread inside a mode, over how widely the data do: 0 one point per "
+        "mode, which the share of high quality rewards; 1 is right."),
     Row("mode_kl", MODES, "nats", "lower",
         "How unevenly the samples fall on the modes: 0 evenly, log K all on one."),
     Row("gel_divergence", KERNEL, "nats", "lower",

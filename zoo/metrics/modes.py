@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from zoo.functional.modes import class_balance, mode_counts, mode_kl
+from zoo.functional.modes import (
+    Moments,
+    class_balance,
+    mode_kl,
+    mode_moments,
+    mode_spread,
+)
 
 __all__ = ["ClassModes", "ModeCoverage"]
 
@@ -20,7 +26,7 @@ def _report(metric: Metric, **scores: Tensor) -> dict[str, Tensor]:
 
 
 class ModeCoverage(Metric):
-    """Modes captured, and share of high-quality samples, of a Gaussian mixture.
+    """Modes captured, share of high-quality samples, and their spread, of a Gaussian mixture.
 
     Args:
         centres: Centres of the modes, shape (K, D).
@@ -34,7 +40,7 @@ class ModeCoverage(Metric):
         >>> metric = ModeCoverage(torch.tensor([[0.0, 0.0], [2.0, 0.0]]), sigma=0.05)
         >>> metric.update(torch.tensor([[0.0, 0.1], [0.0, 0.0], [1.0, 0.0], [0.1, 0.1]]))
         >>> metric.compute()
-        {'modes': tensor(1.), 'high_quality': tensor(0.7500)}
+        {'modes': tensor(1.), 'high_quality': tensor(0.7500), 'spread': tensor(1.1850)}
     """
 
     is_differentiable = False
@@ -43,6 +49,8 @@ class ModeCoverage(Metric):
 
     centres: Tensor
     counts: Tensor
+    offsets: Tensor
+    squares: Tensor
     total: Tensor
 
     def __init__(self, centres: Tensor, sigma: float, within: float = 3.0) -> None:
@@ -55,19 +63,32 @@ class ModeCoverage(Metric):
         self.register_buffer("centres", centres.detach().clone(), persistent=False)
         empty = torch.zeros(len(centres), dtype=torch.int64)
         self.add_state("counts", default=empty, dist_reduce_fx="sum")
+        self.add_state("offsets", default=torch.zeros(centres.shape).double(), dist_reduce_fx="sum")
+        self.add_state("squares", default=torch.zeros(len(centres)).double(), dist_reduce_fx="sum")
         self.add_state("total", default=torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, samples: Tensor) -> None:
         """Add a batch of samples, shape (B, D), in the units of the centres."""
-        self.counts += mode_counts(samples, self.centres, self.sigma, self.within)
+        found = mode_moments(samples, self.centres, self.sigma, self.within)
+        self.counts += found.counts
+        self.offsets += found.offsets
+        self.squares += found.squares
         self.total += len(samples)
 
     def compute(self) -> dict[str, Tensor]:
-        """The scores ``modes``, in [0, K], and ``high_quality``, a share in [0, 1]."""
+        """The scores ``modes``, in [0, K], ``high_quality``, in [0, 1], and ``spread``.
+
+        The last is 1 for perfect samples, and NaN where no mode has two samples.
+        """
         if self.total == 0:
             raise ValueError("no samples yet (0): call update(samples) before compute()")
         counts, total = self.counts.cpu(), self.total.cpu()
-        return _report(self, modes=(counts > 0).sum(), high_quality=counts.sum().double() / total)
+        spread = torch.tensor(torch.nan)
+        if (counts > 1).any():
+            moments = Moments(counts, self.offsets.cpu(), self.squares.cpu())
+            spread = mode_spread(moments, self.within)
+        quality = counts.sum().double() / total
+        return _report(self, modes=(counts > 0).sum(), high_quality=quality, spread=spread)
 
 
 class ClassModes(Metric):

@@ -1,7 +1,5 @@
 """Codes that are the factors score 1; codes that mix or ignore them do not."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from zoo.judge.protocols.disentanglement import (
     fits_readers,
     score_factors,
     score_readers,
+    score_units,
 )
 from zoo.judge.score import Task
 
@@ -39,7 +38,6 @@ def scores(mix):
 
 
 QUICK = {
-    "live_units[var>0.01,2k]",
     "mig[20-bins,2k]",
     "factor_vae_score[100->50-votes]",
     "beta_vae_score[100->50-votes]",
@@ -53,7 +51,7 @@ def test_factors_themselves_are_perfect_codes():
     found = scores(torch.eye(3))
     assert set(found) == QUICK | LONG
     # The gap is one less what independent factors seem to share in 2,000 examples.
-    assert [found[name] for name in sorted(QUICK)] == pytest.approx([1, 1, 3, 0.99], abs=0.01)
+    assert [found[name] for name in sorted(QUICK)] == pytest.approx([1, 1, 0.99], abs=0.01)
     assert [found[name] for name in sorted(LONG)] == pytest.approx(
         [1, 1, 1, 0.18], abs=0.02
     )  # SAP of categories
@@ -82,9 +80,8 @@ def test_only_encoders_and_data_with_factors_are_asked():
 
 def test_a_code_that_tells_one_factor_has_one_live_unit_and_says_which_are_lost():
     task = Task(Encoder(torch.diag(torch.tensor([0.0, 1.0, 0.0]))), Grid(), limit=2000)
-    (found,) = [
-        s for s in score_factors(replace(task, importance_samples=1)) if s.head == "live_units"
-    ]
+    (found,) = score_units(task)
+    assert found.name == "live_units[var>0.01,2k]"
     assert found.value == 1 and found.unit == "units"
     assert found.details["factor 2"] == pytest.approx(1, abs=1e-4)
     assert found.details["factor 1"] == found.details["factor 3"] < 0.01

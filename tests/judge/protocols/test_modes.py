@@ -34,12 +34,14 @@ def test_real_points_are_perfect(replay, grid):
     assert list(found) == [
         "modes[25,3sigma,2500]",
         "high_quality[3sigma,2500]",
+        "mode_spread[25,3sigma,2500]",
         "mode_kl[25,3sigma,2500]",
     ]
-    coverage, quality, kl = found.values()
+    coverage, quality, spread, kl = found.values()
     assert coverage.value == 25 and sum(coverage.details["counts"]) == round(2500 * quality.value)
     perfect = 1 - math.exp(-4.5)
     assert quality.value == pytest.approx(perfect, abs=4 * (perfect * (1 - perfect) / 2500) ** 0.5)
+    assert spread.value == pytest.approx(1, abs=0.03)
     assert kl.value == pytest.approx(24 / 5e3, abs=3e-3)  # what 2,500 perfect samples have
 
 
@@ -50,13 +52,24 @@ def test_lost_modes_and_poor_points_are_counted(replay, grid):
     assert found[0].value == 20
     assert [n == 0 for n in found[0].details["counts"]] == [m % 5 == 2 for m in range(25)]
     assert found[1].value == pytest.approx(0.75 * 0.989, abs=0.02)
-    assert found[2].value == pytest.approx(math.log(25 / 20), abs=0.01)
+    assert found[3].value == pytest.approx(math.log(25 / 20), abs=0.01)
+
+
+def test_points_drawn_together_inside_their_modes_lose_spread_and_gain_quality(replay, grid):
+    some = points(grid)
+    centres = some.new_zeros(25, 2, 1, 1)
+    labels = grid.images("train").labels
+    for mode in range(25):
+        centres[mode] = some[labels == mode].mean(dim=0)
+    close = centres[labels] + 0.4 * (some - centres[labels])
+    _, quality, spread, _ = by_name(Task(replay(close), grid)).values()
+    assert quality.value == 1 and spread.value == pytest.approx(0.4 / 0.9745, abs=0.02)
 
 
 def test_a_sampler_that_hits_nothing_has_no_divergence(replay, grid):
     nowhere = torch.full((10, 2, 1, 1), 0.5 + 1 / 9)
     found = list(by_name(Task(replay(nowhere), grid)).values())
-    assert [score.value for score in found] == [0, 0, None]
+    assert [score.value for score in found] == [0, 0, None, None]
 
 
 def test_the_judge_looks_at_the_2500_points_of_the_papers(replay):

@@ -10,7 +10,7 @@ from zoo.judge.protocols.registry import protocol
 from zoo.judge.score import Score, Task, measure
 from zoo.metrics.disentanglement import beta_vae, dci, factor_vae, mig, sample_codes, sap
 
-__all__ = ["fits_factors", "fits_readers", "score_factors", "score_readers"]
+__all__ = ["fits_factors", "fits_readers", "score_factors", "score_readers", "score_units"]
 
 WHOLE = 10_000  # images and votes of the published protocol; half as many votes are scored
 FEW = 100
@@ -25,15 +25,35 @@ def fits_factors(task: Task) -> bool:
     return known and can(task.model, "encode") and task.data.binarize == "none"
 
 
-@protocol("factors", fits_factors, ["mig", "live_units", "factor_vae_score", "beta_vae_score"])
+@protocol("units", fits_factors, ["live_units"])
+def score_units(task: Task) -> list[Score]:
+    """Number of units that are alive, and which factors they tell of.
+
+    The details say for each factor which share of its entropy the unit that tells most of it tells:
+    a factor near 0 is lost, however well the others are kept apart.
+    """
+    data, images = task.data, min(task.limit, WHOLE)
+
+    def alive() -> list[tuple[float, dict[str, float]]]:
+        codes, factors = sample_codes(task.model.encode, data, _dice(), images)  # type: ignore[arg-type]
+        told = mutual_information(discretise(codes, BINS), factors).amax(dim=0)
+        known = mutual_information(factors, factors).diagonal()
+        sizes: tuple[int, ...] = data.factor_sizes  # type: ignore[attr-defined]
+        names = getattr(data, "factor_names", [f"factor {k + 1}" for k in range(len(sizes))])
+        varying = [name for name, size in zip(names, sizes, strict=True) if size > 1]
+        shares = [round(share, 4) for share in (told / known.clamp(min=1e-12)).tolist()]
+        return [(float(live_units(codes, ALIVE)), dict(zip(varying, shares, strict=True)))]
+
+    return measure(["live_units"], alive, least=ALIVE, images=images)
+
+
+@protocol("factors", fits_factors, ["mig", "factor_vae_score", "beta_vae_score"])
 def score_factors(task: Task) -> list[Score]:
-    """Mutual information gap, live units, FactorVAE score and beta-VAE score of the codes.
+    """Mutual information gap, FactorVAE score and beta-VAE score of the codes.
 
     Images are drawn from all that the data set can render, as in Locatello et al. 2019,
     arXiv:1811.12359. Votes are expensive, 64 images or 64 pairs each: there are twice as many as
     importance samples, so 10,000 in a full evaluation, but 100 at least. The names say how many.
-    With the live units stand, as details, the shares of each factor's entropy that the unit which
-    tells most of it tells: a factor near 0 is lost, however well the others are kept apart.
     """
     data, encode = task.data, task.model.encode
     images = min(task.limit, WHOLE)
@@ -44,15 +64,6 @@ def score_factors(task: Task) -> list[Score]:
     def gaps() -> list[float]:
         return [mig(encode, data, _dice(), num_samples=images, num_bins=BINS)]  # type: ignore[arg-type]
 
-    def alive() -> list[tuple[float, dict[str, float]]]:
-        codes, factors = sample_codes(encode, data, _dice(), images)  # type: ignore[arg-type]
-        told = mutual_information(discretise(codes, BINS), factors).amax(dim=0)
-        known = mutual_information(factors, factors).diagonal()
-        names = getattr(data, "factor_names", [f"factor {k + 1}" for k in range(len(told))])
-        shares = [round(share, 4) for share in (told / known).tolist()]
-        varying = [n for n, size in zip(names, data.factor_sizes, strict=True) if size > 1]  # type: ignore[attr-defined]
-        return [(float(live_units(codes, ALIVE)), dict(zip(varying, shares, strict=True)))]
-
     def factor_votes() -> list[float]:
         return [factor_vae(encode, data, _dice(), num_variance=images, **votes)]  # type: ignore[arg-type]
 
@@ -61,7 +72,6 @@ def score_factors(task: Task) -> list[Score]:
 
     steps = [
         ("mig", gaps, {"bins": BINS, "images": images}),
-        ("live_units", alive, {"least": ALIVE, "images": images}),
         ("factor_vae_score", factor_votes, told),
         ("beta_vae_score", beta_votes, told),
     ]

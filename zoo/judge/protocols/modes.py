@@ -73,9 +73,9 @@ def fits_centres(task: Task) -> bool:
     return can(task.model, "sample") and isinstance(task.data, HasCentres)
 
 
-@protocol("centres", fits_centres, ["modes", "high_quality", "mode_kl"])
+@protocol("centres", fits_centres, ["modes", "high_quality", "mode_spread", "mode_kl"])
 def score_centres(task: Task) -> list[Score]:
-    """Modes captured, share of high quality, and divergence of the captured modes from even.
+    """Modes captured, share of high quality, spread inside the modes, and how uneven they are.
 
     Reference: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761; Lin et al. 2018 (PacGAN),
     arXiv:1712.04086: 2,500 samples, of high quality within 3 standard deviations.
@@ -92,6 +92,7 @@ def score_centres(task: Task) -> list[Score]:
     return [
         scored("modes", float(found["modes"]), told, of=modes, **tag),
         scored("high_quality", float(found["high_quality"]), **tag),
+        scored("mode_spread", float(found["spread"]), of=modes, **tag),
         scored("mode_kl", kl, why, of=modes, **tag),
     ]
 

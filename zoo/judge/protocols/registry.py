@@ -46,6 +46,7 @@ PROTOCOLS: Registry[Protocol] = Registry(
         "codes": "zoo.judge.protocols.codes",
         "latents": "zoo.judge.protocols.latents",
         "factors": "zoo.judge.protocols.disentanglement",
+        "units": "zoo.judge.protocols.disentanglement",
         "readers": "zoo.judge.protocols.disentanglement",
         "log_prob": "zoo.judge.protocols.likelihood",
         "ensemble": "zoo.judge.protocols.likelihood",
@@ -57,6 +58,7 @@ PROTOCOLS: Registry[Protocol] = Registry(
         "midpoints": "zoo.judge.protocols.midpoints",
         "attributes": "zoo.judge.protocols.captions",
         "captions": "zoo.judge.protocols.captions",
+        "places": "zoo.judge.protocols.variety",
     },
 )
 
