@@ -94,6 +94,15 @@ def test_a_text_that_is_alike_is_drawn_by_its_softmax():
         assert found[i] == 0
 
 
+def test_without_a_temperature_every_other_text_is_as_likely():
+    t = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.3], [1.0, 0.0]])
+    same = (t[:, None] == t[None]).all(2)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([alike(t, same, math.inf, generator) for _ in range(10_000)])
+    shares = torch.bincount(drawn[:, 0], minlength=4) / 10_000
+    torch.testing.assert_close(shares, torch.tensor([0, 0.5, 0.5, 0]), rtol=0, atol=0.02)
+
+
 def test_texts_that_are_all_the_same_are_drawn_all_the_same():
     same = torch.ones(3, 3, dtype=torch.bool)
     assert alike(torch.ones(3, 2), same).shape == (3,)

@@ -108,7 +108,7 @@ def alike(
     Args:
         texts: Embeddings t, shape (B, D).
         same: Which pairs have the same text, shape (B, B): drawn only where there is no other.
-        temperature: tau.
+        temperature: tau; infinite for even draws.
         generator: Source of randomness; None for PyTorch's own.
 
     Returns:

@@ -23,6 +23,7 @@ __all__ = [
     "StageTwo",
     "TextEncoder",
     "Trunk",
+    "embedding",
 ]
 
 WIDEST = 8  # channels stop growing at this multiple of the width
@@ -190,14 +191,18 @@ class StageTwo(nn.Module):
         condition: Length of the condition.
         base: Channels of the finest feature map; 4 times as many where it works coarsely.
         blocks: Residual blocks.
+        corrects: Whether the output is added to the enlarged small image instead of replacing it.
 
     Shape: image in [0, 1] (B, C, h, w), condition (B, condition) -> logits (B, C, 2h, 2w). The
     small image's height and width must be even.
     """
 
-    def __init__(self, channels: int, condition: int, base: int, blocks: int = 2) -> None:
+    def __init__(
+        self, channels: int, condition: int, base: int, blocks: int = 2, corrects: bool = False
+    ) -> None:
         super().__init__()
         wide = 4 * base
+        self.corrects = corrects
         self.encoder = nn.Sequential(
             nn.Conv2d(channels, 2 * base, 3, 1, 1),
             nn.ReLU(),
@@ -214,12 +219,14 @@ class StageTwo(nn.Module):
         )
 
     def forward(self, small: Tensor, condition: Tensor) -> Tensor:
-        """Returns logits of pixels: those of the enlarged small image, corrected."""
+        """Returns logits of pixels."""
         seen = self.encoder(small.to(condition.dtype))
         laid = condition[:, :, None, None].expand(-1, -1, *seen.shape[2:])
-        correction = self.decoder(self.residual(self.joint(torch.cat([seen, laid], dim=1))))
+        drawn = self.decoder(self.residual(self.joint(torch.cat([seen, laid], dim=1))))
+        if not self.corrects:
+            return drawn
         large = nn.functional.interpolate(small, scale_factor=2.0, mode="bilinear")
-        return torch.logit(at_least_float32(large), eps=0.01) + correction
+        return torch.logit(at_least_float32(large), eps=0.01) + drawn
 
 
 class Augmentation(nn.Module):
@@ -267,25 +274,32 @@ class Stage(nn.Module):
         return at_least_float32(self.network(given, condition)).sigmoid(), mean, log_var
 
 
+def embedding(shape: tuple[int, int, int], features: int) -> nn.Sequential:
+    """Returns a layer that maps feature maps of this shape to embeddings, (B, features)."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), features))
+
+
 class JointDiscriminator(nn.Module):
-    """A trunk that sees the image, a head that reads the caption as well, and an embedding.
+    """A trunk that sees the image, and a head that reads the caption as well.
 
     Args:
         trunk: The trunk.
         features: Length of a caption's embedding, and of the image's.
         condition: Length that the caption's is compressed to.
+        embeds: Whether images are embedded beside captions as well.
     """
 
-    def __init__(self, trunk: Trunk, features: int, condition: int) -> None:
+    def __init__(self, trunk: Trunk, features: int, condition: int, embeds: bool = False) -> None:
         super().__init__()
         self.trunk, self.head = trunk, JointHead(trunk.shape, features, condition)
-        self.embed = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(trunk.shape), features))
+        self.embed = embedding(trunk.shape, features) if embeds else nn.Identity()
 
     def forward(self, x: Tensor, *texts: Tensor) -> tuple[Tensor, ...]:
-        """Embeds images, shape (B, features), and judges them with each of several captions.
+        """Embeds images and judges them with each of several captions.
 
         Returns:
-            The embedding, then logits of shape (B,) for each of ``texts``.
+            The embedding, shape (B, features), or the feature map where there is none; then logits
+            of shape (B,) for each of ``texts``.
         """
         seen = self.trunk(x)
         return self.embed(seen).to(x.dtype), *(self.head(seen, t).to(x.dtype) for t in texts)

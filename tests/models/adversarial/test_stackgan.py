@@ -1,5 +1,6 @@
 """StackGAN's phases, players and captions."""
 
+import math
 import warnings
 
 import lightning as L
@@ -10,11 +11,12 @@ from zoo.core.errors import UserError
 from zoo.data import Batch, CaptionedShapes, Digits, ImageSpec
 from zoo.data.captions import tokens_of
 from zoo.functional.divergence import standard_normal_kl
-from zoo.functional.matching import contrastive_loss
+from zoo.functional.matching import alike, contrastive_loss
 from zoo.models import StackGAN
 from zoo.nets.stack import Augmentation, StageTwo, TextEncoder
 
 SPEC = ImageSpec(3, 16, 16, words=("a", "blue", "circle", "red", "square"))
+PLUS = {"matching_weight": 1.0, "near_mismatches": True, "corrects": True}
 TINY = {"width": 4, "width2": 4, "noise_dim": 5, "text_features": 8, "condition": 6}
 
 
@@ -61,7 +63,7 @@ def test_augmentation_draws_from_the_law_whose_divergence_is_counted():
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_permuting_the_mismatched_captions_moves_only_their_term(stage):
-    model = make()
+    model = make(**PLUS)
     discriminator, _ = players(model, stage)
     side = 8 * stage
     x, fake = torch.rand(2, 4, 3, side, side).unbind()
@@ -79,7 +81,7 @@ def test_permuting_the_mismatched_captions_moves_only_their_term(stage):
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_the_discriminators_step_leaves_the_generator_alone(stage):
-    model = make()
+    model = make(**PLUS)
     discriminator, generator = players(model, stage)
     given = torch.randn(4, 5) if stage == 1 else torch.rand(4, 3, 8, 8)
     text = model.text_encoder(texts(*CAPTIONS)).detach()
@@ -95,7 +97,7 @@ def test_the_discriminators_step_leaves_the_generator_alone(stage):
 
 @pytest.mark.parametrize("term", ["generator_loss", "augmentation_nats", "matching_nats"])
 def test_every_term_of_the_generator_reaches_its_weights(term):
-    model = make()
+    model = make(**PLUS)
     text = model.text_encoder(texts(*CAPTIONS)).detach()
     fake, mean, log_var = model.generator1(torch.randn(4, 5), text, torch.randn(4, 6))
     kl = standard_normal_kl(mean, log_var).sum(dim=1)
@@ -106,7 +108,7 @@ def test_every_term_of_the_generator_reaches_its_weights(term):
 
 
 def test_the_caption_reaches_the_discriminators_answer():
-    model = make()
+    model = make(**PLUS)
     x = torch.rand(4, 3, 16, 16)
     right, wrong = (model.text_encoder(texts(*c)) for c in (CAPTIONS, CAPTIONS[::-1]))
     model.discriminator2.eval()
@@ -116,7 +118,7 @@ def test_the_caption_reaches_the_discriminators_answer():
 
 
 def test_images_are_told_from_recent_captions_of_other_batches_too():
-    model, images = make(), torch.randn(4, 8)
+    model, images = make(**PLUS), torch.randn(4, 8)
     tokens = texts(*CAPTIONS)
     text = model.text_encoder(tokens).detach()
     bare = contrastive_loss(images, text, temperature=0.05)
@@ -132,12 +134,16 @@ def test_images_are_told_from_recent_captions_of_other_batches_too():
 
 
 def test_an_untrained_correction_of_nought_leaves_the_sketch():
-    network = StageTwo(3, 6, 4)
+    network = StageTwo(3, 6, 4, corrects=True)
     torch.nn.init.zeros_(network.decoder[-1].weight)
     torch.nn.init.zeros_(network.decoder[-1].bias)
     flat = torch.full((2, 3, 8, 8), 0.3)
     torch.testing.assert_close(
         network(flat, torch.randn(2, 6)).sigmoid(), torch.full((2, 3, 16, 16), 0.3)
+    )
+    network.corrects = False  # the paper's draws anew: nought is grey
+    torch.testing.assert_close(
+        network(flat, torch.randn(2, 6)).sigmoid(), torch.full((2, 3, 16, 16), 0.5)
     )
 
 
@@ -168,7 +174,7 @@ def test_the_order_of_words_is_read_in_both_directions():
 class Watch(L.Callback):
     """Notes whose weights every batch changes."""
 
-    PARTS = ("text_encoder", "generator1", "discriminator1", "generator2",
+    PARTS = ("text_encoder", "image_encoder", "generator1", "discriminator1", "generator2",
              "discriminator2", "generator1_ema", "generator2_ema")  # fmt: skip
 
     def __init__(self):
@@ -178,6 +184,7 @@ class Watch(L.Callback):
         return {
             part: torch.cat([p.detach().flatten() for p in getattr(model, part).parameters()])
             for part in self.PARTS
+            if list(getattr(model, part).parameters())
         }
 
     def on_train_batch_start(self, trainer, model, batch, batch_idx):
@@ -185,7 +192,7 @@ class Watch(L.Callback):
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
         after = self.weights(model)
-        self.changed.append({p for p in self.PARTS if not torch.equal(after[p], self.before[p])})
+        self.changed.append({p for p in after if not torch.equal(after[p], self.before[p])})
 
 
 class Images(L.Callback):
@@ -214,15 +221,21 @@ def fit(model, tmp_path, *callbacks, batches=4, epochs=1, data=None):
 SHAPES = CaptionedShapes(scenes=200, val_size=10, resize=16).spec
 
 
-def test_each_phase_trains_its_own_part_and_nothing_else(tmp_path):
-    watch, model = Watch(), make(SHAPES, caption_length=16, text_share=0.3, stage1_share=0.4)
+@pytest.mark.parametrize("more", [{}, PLUS], ids=["paper", "plus"])
+def test_each_phase_trains_its_own_part_and_nothing_else(tmp_path, more):
+    shares = {"text_share": 0.3, "stage1_share": 0.4}
+    watch, model = Watch(), make(SHAPES, caption_length=16, **shares, **more)
     trainer = fit(model, tmp_path, watch)
     stage1 = {"generator1", "discriminator1", "generator1_ema"}
     stage2 = {"generator2", "discriminator2", "generator2_ema"}
-    wanted = [{"text_encoder", "discriminator1"}] * 2 + [stage1] + [stage2]
+    reader = "discriminator1" if more else "image_encoder"
+    wanted = [{"text_encoder", reader}] * 2 + [stage1] + [stage2]
     assert watch.changed == wanted
     assert trainer.global_step == 4
     assert (model.known_captions[:16].sum(dim=1) > 0).all()
+    if not more:
+        assert len(model.recent_captions) == 0
+        return
     held = model.recent_captions[16:32]
     embedded = model.text_encoder(held).detach()
     torch.testing.assert_close(model.recent_texts[16:32], embedded)  # of the two later batches
@@ -256,6 +269,20 @@ def test_captions_go_to_their_own_images_and_mismatched_ones_to_others(tmp_path,
     torch.testing.assert_close(judged[1][0], images.seen[3], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("near", [False, True])
+def test_mismatched_captions_are_drawn_evenly_unless_told(tmp_path, near, monkeypatch):
+    model = make(SHAPES, caption_length=16, text_share=0.3, stage1_share=0.4, near_mismatches=near)
+    found = []
+
+    def noted(texts, same, temperature):
+        found.append(temperature)
+        return alike(texts, same, temperature)
+
+    monkeypatch.setattr("zoo.models.adversarial.stackgan.alike", noted)
+    fit(model, tmp_path)
+    assert found == [0.1 if near else math.inf] * 2
+
+
 @pytest.mark.parametrize("classes", [1, 3])
 def test_a_caption_that_is_right_after_all_is_no_mistake(tmp_path, classes, monkeypatch):
     """Among few captions another one is found; where there is one alone, none is mismatched."""
@@ -276,23 +303,24 @@ def test_a_caption_that_is_right_after_all_is_no_mistake(tmp_path, classes, monk
         assert differs.all() if classes > 1 else not differs.any()
 
 
-def test_without_the_contrastive_loss_players_have_the_terms_of_the_paper():
-    model = make(matching_weight=0.0)
+def test_players_have_the_terms_of_the_paper_unless_told():
+    model = make()
     tokens = texts(*CAPTIONS)
     text = model.text_encoder(tokens).detach()
     x, fake = torch.rand(2, 4, 3, 16, 16).unbind()
     terms = model.discriminator_terms(model.discriminator2, x, fake, text, tokens, text.roll(1, 0))
     assert list(terms) == ["real_nats", "mismatched_nats", "generated_nats"]
     sum(terms.values()).backward()
-    assert gradient(model.discriminator2.embed) == 0 < gradient(model.discriminator2.head)
+    assert not list(model.discriminator2.embed.parameters())
+    assert gradient(model.discriminator2.head) > 0
     terms = model.generator_terms(model.discriminator2, fake, text, torch.zeros(4), tokens)
     assert list(terms) == ["generator_loss", "augmentation_nats"]
 
 
 def test_losses_are_the_weighted_terms_and_rates_fall_in_each_phase(tmp_path, monkeypatch):
     model = make(SHAPES, caption_length=16, text_share=0.25, stage1_share=0.25,
-                 kl_weight=3.0, matching_weight=0.5, lr_text=1.0, lr_discriminator=2.0,
-                 lr_generator=4.0)  # fmt: skip
+                 kl_weight=3.0, lr_text=1.0, lr_discriminator=2.0, lr_generator=4.0,
+                 **{**PLUS, "matching_weight": 0.5})  # fmt: skip
     recorded, losses, rates = [], [], []
 
     def minimised(module, optimizer, loss, **_):
@@ -321,7 +349,7 @@ def test_losses_are_the_weighted_terms_and_rates_fall_in_each_phase(tmp_path, mo
 
 
 def test_the_second_stage_begins_with_what_the_first_knows_of_captions(tmp_path):
-    model = make(SHAPES, caption_length=16, text_share=0.3, stage1_share=0.4)
+    model = make(SHAPES, caption_length=16, text_share=0.3, stage1_share=0.4, **PLUS)
     fit(model, tmp_path, batches=8)
     first, second = (g.augment.law.weight for g in (model.generator1_ema.module, model.generator2))
     # two steps of Adam later; where they began, they differed by a hundred times as much
@@ -391,7 +419,7 @@ def test_free_text_is_drawn_and_unknown_words_are_named():
 
 
 def test_the_stages_share_the_sketch():
-    model = make()
+    model = make(**PLUS)
     small = model.illustrate(texts(*CAPTIONS), seed=3, stage=1)
     assert small.shape == (4, 3, 16, 16)
     torch.nn.init.zeros_(model.generator2_ema.module.network.decoder[-1].weight)

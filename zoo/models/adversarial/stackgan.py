@@ -21,25 +21,29 @@ Deviations:
 - The text encoder is small and learns in the first phase here, by a contrastive loss against an
   image encoder, instead of being the char-CNN-RNN of Reed et al., trained for weeks elsewhere. A
   trained one can be plugged in: see `text_weights`.
-- That image encoder is the trunk of Stage I's discriminator. Both discriminators also minimise the
-  contrastive loss on real images (that of Stage II begins untrained), and generators on theirs, as
-  in XMC-GAN (Zhang et al. 2021, arXiv:2101.04702): captions are obeyed much sooner. Against an
-  encoder that is fixed, generators find textures that mean a shape to it alone.
-- A mismatched caption is drawn the more often, the nearer it is to the right one, instead of
-  evenly; some of them are true, in other words.
-- Stage II corrects the enlarged sketch instead of drawing it anew. Its augmentation begins as that
-  of Stage I; begun at random, it forgets the caption, since the sketch mostly tells it.
-- The augmentation's divergence weighs less, see `kl_weight`.
+- The augmentation's divergence weighs as in the authors' code, see `kl_weight`.
 - Transposed convolutions instead of enlargement and convolution, two residual blocks instead of
   four, and a narrower discriminator without batch normalisation where text meets image.
 - Rates fall linearly to zero in the second half of each phase (halved every 100 epochs there).
 - `sample` uses exponential moving averages of the generators.
+
+Beyond the paper, each off by default and marked where it acts:
+- `matching_weight`: the image encoder of the first phase is the trunk of Stage I's discriminator,
+  and all players minimise the contrastive loss, too, discriminators on real images, generators on
+  theirs, as in XMC-GAN (Zhang et al. 2021, arXiv:2101.04702). Captions are obeyed much sooner, and
+  the noise is not heard any more: images of a caption are all but the same. Against an encoder that
+  is fixed, generators find textures that mean a shape to it alone.
+- `near_mismatches`: a mismatched caption is drawn the more often, the nearer it is to the right
+  one, instead of evenly; some of them are true, in other words.
+- `corrects`: Stage II corrects the enlarged sketch instead of drawing it anew, and its augmentation
+  begins as that of Stage I; begun at random, it forgets the caption, which the sketch mostly tells.
 
 A data set without captions is taken at its labels: the caption of a seven is "class 7".
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,6 +78,7 @@ from zoo.nets.stack import (
     StageTwo,
     TextEncoder,
     Trunk,
+    embedding,
 )
 from zoo.optim.ema import ema_of, update_ema
 from zoo.optim.schedules import fade, progress
@@ -83,6 +88,7 @@ __all__ = ["StackGAN"]
 
 KNOWN_CAPTIONS = 256  # captions of the data that the model remembers, to sample without being told
 TEMPERATURE = 0.05  # of the joint embedding; at 0.1 it tells fewer shapes
+NEAR = 0.1  # temperature of mismatched captions that are near the right ones
 RECENT = 2048  # captions of past batches that an image is told from, beside those of its own batch
 
 
@@ -101,8 +107,9 @@ class StackGAN(Model):
         kl_weight: Weight lambda of the augmentation's divergence, summed over dimensions. The
             authors' code has 2 for the mean over 128 dimensions, 0.016 for the sum; at 1 the
             condition forgets the caption.
-        matching_weight: Weight of the contrastive loss of all players; at 0 they play the paper's
-            game, though Stage I's discriminator still begins as the image encoder.
+        matching_weight: Beyond the paper: weight of the contrastive loss of all players.
+        near_mismatches: Beyond the paper: whether mismatched captions are near the right ones.
+        corrects: Beyond the paper: whether Stage II corrects the sketch instead of drawing anew.
         text_share: Share of the training in which texts and images are embedded.
         stage1_share: Share of the training that Stage I gets; Stage II has the rest.
         text_weights: Safetensors file with the weights of a trained text encoder of this shape,
@@ -121,25 +128,28 @@ class StackGAN(Model):
     needs = (("image",), ("caption", "label"))
     over_batches = "the mismatched captions"
     prefers_bf16 = True
-    not_published = ("generator1.", "generator2.", "discriminator1.", "discriminator2.", "recent_")
+    not_published = ("generator1.", "generator2.", "discriminator1.", "discriminator2.",
+                     "image_encoder.", "recent_")  # fmt: skip
 
     def __init__(
         self,
         spec: ImageSpec,
-        noise_dim: int = 64,
-        text_features: int = 128,
-        condition: int = 64,
+        noise_dim: int = 100,
+        text_features: int = 1024,
+        condition: int = 128,
         caption_length: int = 24,
         width: int = 32,
         width2: int = 32,
-        kl_weight: float = 0.002,
-        matching_weight: float = 1.0,
+        kl_weight: float = 0.016,
+        matching_weight: float = 0.0,
+        near_mismatches: bool = False,
+        corrects: bool = False,
         text_share: float = 0.1,
         stage1_share: float = 0.35,
         text_weights: str | None = None,
         lr_text: float = 1e-3,
         lr_discriminator: float = 2e-4,
-        lr_generator: float = 4e-4,
+        lr_generator: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
         ema_decay: float = 0.999,
     ) -> None:
@@ -171,6 +181,7 @@ class StackGAN(Model):
         self.automatic_optimization = False
         self.spec, self.noise_dim, self.condition = spec, noise_dim, condition
         self.kl_weight, self.matching_weight = kl_weight, matching_weight
+        self.nearness, self.corrects = NEAR if near_mismatches else math.inf, corrects
         self.phases = (text_share, text_share + stage1_share)
         self.reached = 0  # how many of these phases have ended
         self.text_weights, self.betas = text_weights, betas
@@ -187,12 +198,17 @@ class StackGAN(Model):
         latent = noise_dim + condition
         stage1 = StageOne(latent, channels, height, width_px, width)
         self.generator1 = Stage(Augmentation(text_features, condition), stage1)
-        stage2 = StageTwo(channels, condition, width2)
+        stage2 = StageTwo(channels, condition, width2, corrects=corrects)
         self.generator2 = Stage(Augmentation(text_features, condition), stage2)
+        matches = matching_weight > 0
         trunk1 = Trunk(*small, base=width, times=times - 1)
-        self.discriminator1 = JointDiscriminator(trunk1, text_features, condition)
+        self.discriminator1 = JointDiscriminator(trunk1, text_features, condition, matches)
         trunk2 = Trunk(*spec.shape, base=width, times=times)
-        self.discriminator2 = JointDiscriminator(trunk2, text_features, condition)
+        self.discriminator2 = JointDiscriminator(trunk2, text_features, condition, matches)
+        self.image_encoder: nn.Module = nn.Identity()
+        if not matches:
+            seen = Trunk(*small, base=width, times=times - 1)
+            self.image_encoder = nn.Sequential(seen, embedding(seen.shape, text_features))
         self.generator1_ema = ema_of(self.generator1, ema_decay)
         self.generator2_ema = ema_of(self.generator2, ema_decay)
         known = torch.zeros(KNOWN_CAPTIONS, caption_length, dtype=torch.int64)
@@ -203,8 +219,9 @@ class StackGAN(Model):
         self.register_buffer("known_captions", known)
         self.recent_captions: Tensor
         self.recent_texts: Tensor
-        self.register_buffer("recent_captions", known.new_zeros(RECENT, caption_length))
-        self.register_buffer("recent_texts", torch.zeros(RECENT, text_features))
+        recent = RECENT if matches else 0
+        self.register_buffer("recent_captions", known.new_zeros(recent, caption_length))
+        self.register_buffer("recent_texts", torch.zeros(recent, text_features))
 
     # ---------------------------------------------------------------- what a user calls
 
@@ -285,7 +302,7 @@ class StackGAN(Model):
         names = ("real_nats", "mismatched_nats", "generated_nats")
         terms = matching_aware_terms(real, mismatched, generated, differs)
         found: dict[str, Tensor] = dict(zip(names, terms, strict=True))
-        if self.matching_weight:
+        if self.matching_weight:  # beyond the paper
             found["real_matching_nats"] = self.matching(embedded, text, tokens)
         return found
 
@@ -295,7 +312,7 @@ class StackGAN(Model):
         """Computes the generator's terms."""
         embedded, logits = discriminator(fake, text)
         terms = {"generator_loss": generator_loss(logits), "augmentation_nats": kl.mean()}
-        if self.matching_weight:
+        if self.matching_weight:  # beyond the paper
             terms["matching_nats"] = self.matching(embedded, text, tokens)
         return terms
 
@@ -316,7 +333,7 @@ class StackGAN(Model):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Trains what the present phase trains: the embedding, Stage I or Stage II."""
         before, done = self.reached, self._done()
-        if before < self.reached == len(self.phases):
+        if self.corrects and before < self.reached == len(self.phases):  # beyond the paper
             known = cast(Stage, self.generator1_ema.module).augment
             self.generator2.augment.load_state_dict(known.state_dict())
         text_end, stage1_end = self.phases
@@ -344,14 +361,19 @@ class StackGAN(Model):
         fade(optimizers[1], self.lr_generator, passed, 0.5)
         self._adversarial_step(players, optimizers, x, given, embedded, noise, tokens)
         update_ema(average, players[1])
-        self._remember(tokens, embedded, batch_idx)
+        if self.matching_weight:  # beyond the paper
+            self._remember(tokens, embedded, batch_idx)
 
     def _text_step(
         self, optimizer: LightningOptimizer, batch: Batch, tokens: Tensor, number: int
     ) -> None:
         places = _places(tokens, KNOWN_CAPTIONS, number)
         self.known_captions[places] = tokens[:KNOWN_CAPTIONS]
-        (images,) = self.discriminator1(F.avg_pool2d(batch.image, 2))
+        small = F.avg_pool2d(batch.image, 2)
+        if self.matching_weight:  # beyond the paper
+            (images,) = self.discriminator1(small)
+        else:
+            images = self.image_encoder(small).to(small.dtype)
         # Without the memory: texts that were embedded before would be told by their age.
         text = self.text_encoder(tokens)
         loss = contrastive_loss(images, text, _same(tokens, tokens), TEMPERATURE)
@@ -377,7 +399,7 @@ class StackGAN(Model):
         discriminator, generator = players
         fake, mean, log_var = generator(given, text, noise)
         kl = standard_normal_kl(mean, log_var).sum(dim=1)
-        chosen = alike(text, _same(tokens, tokens))
+        chosen = alike(text, _same(tokens, tokens), self.nearness)
         wrong, differs = text[chosen], (tokens != tokens[chosen]).any(dim=1)
         terms = self.discriminator_terms(
             discriminator, x, fake.detach(), text, tokens, wrong, differs
@@ -457,13 +479,14 @@ class StackGAN(Model):
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Returns Adam for the joint embedding, and both stages' players."""
         plugged = self.text_weights is not None
-        embedding = nn.ModuleList([self.discriminator1.trunk, self.discriminator1.embed])
+        shared = [self.discriminator1.trunk, self.discriminator1.embed]
+        joint = nn.ModuleList(shared if self.matching_weight else [self.image_encoder])
         if not plugged:
-            embedding.append(self.text_encoder)
+            joint.append(self.text_encoder)
         return tuple(
             adam(network, lr, self.betas)
             for network, lr in (
-                (embedding, self.lr_text),
+                (joint, self.lr_text),
                 (self.discriminator1, self.lr_discriminator),
                 (self.generator1, self.lr_generator),
                 (self.discriminator2, self.lr_discriminator),
