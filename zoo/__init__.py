@@ -1,10 +1,13 @@
 """The classic deep generative models under one contract.
 
-    zoo.available()                    names of published models
-    zoo.load("vae_plus_mnist")         one of them, with its weights: sample, encode, log_prob, ...
-    zoo.load_run("runs/...")           what a training left
-    zoo.models.VAE, zoo.datasets.MNIST families and data sets, for a script of your own
-    zoo.data(array)                    your own array, tensor or torch Dataset as a data set
+    zoo.available("vae*", data="MNIST")  names of published models; zoo.card(name) tells about one
+    model = zoo.load("infogan_mnist")    with its weights; a run's folder does, too
+    images = model.sample(64, seed=0)    (64, 1, 28, 28) in [0, 1]; encode, traverse, log_prob, ...
+    zoo.grid(images)                     a picture, which a notebook shows
+    model.save("my_model")               a folder that zoo.load reads
+
+    zoo.models.VAE, zoo.datasets.MNIST   families and data sets, for a script of your own
+    zoo.data(array)                      your own array, tensor or torch Dataset as a data set
 
 Commands: ``python -m zoo`` names them.
 
@@ -21,16 +24,18 @@ from zoo.core.lazy import lazily
 if TYPE_CHECKING:
     from zoo import data, models
     from zoo import data as datasets
-    from zoo.shelf.find import available
     from zoo.shelf.run_weights import load_run
-    from zoo.shelf.weights import load
+    from zoo.show.notebook import grid
+    from zoo.show.shelf import available, card, load
 
 __version__ = "0.1.0"
-__all__ = ["available", "data", "datasets", "load", "load_run", "models"]
+__all__ = ["available", "card", "data", "datasets", "grid", "load", "load_run", "models"]
 
 _HOMES = {
-    "available": "zoo.shelf.find",
-    "load": "zoo.shelf.weights",
+    "available": "zoo.show.shelf",
+    "card": "zoo.show.shelf",
+    "grid": "zoo.show.notebook",
+    "load": "zoo.show.shelf",
     "load_run": "zoo.shelf.run_weights",
 }
 _MODULES = {"data": "zoo.data", "datasets": "zoo.data", "models": "zoo.models"}

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.contract.capabilities import capabilities, conditions
+from zoo.contract.capabilities import can, capabilities, conditions
 from zoo.core.arguments import SEEDS, Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError, check_choice, check_interval
 from zoo.core.outline import outline_of
+from zoo.core.text import say
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.reading import read_recipe
@@ -75,6 +76,22 @@ def _add_conditions(parser: Parser, keywords: Mapping[str, str]) -> None:
             parser.add_argument(f"--{name}", type=kind, help="condition of this model")
 
 
+def _check_conditions(arguments: Sequence[str], model: str, own: Mapping[str, str]) -> None:
+    """Refuses conditions that samples of other families have.
+
+    Raises:
+        UserError: naming those that this model has.
+    """
+    methods = (outline_of(MODELS, name).methods.get("sample", {}) for name in MODELS)
+    others = {name for keywords in methods for name in keywords} - {*own, "seed"}
+    for word in arguments:
+        name = word.partition("=")[0].removeprefix("--")
+        if word.startswith("--") and name in others:
+            has = " and ".join(f"--{one}" for one in own if one != "seed")
+            advice = f"takes {has}" if has else "draws without conditions"
+            raise UserError(f"{model} takes no --{name}: it {advice}.")
+
+
 def _number(label: str, name_or_run: str) -> int:
     """Reads the number of a class, or the name that its folder had among somebody's own images.
 
@@ -93,20 +110,21 @@ def _number(label: str, name_or_run: str) -> int:
 
 def _class_names(name_or_run: str) -> list[str]:
     """Names the class folders that a model learnt from, if it was told the classes of images."""
-    from zoo.recipe.reading import read_recipe
-    from zoo.shelf.find import read_card
+    recipe, learnt_from = _record(name_or_run)
+    model = recipe.get("model")
+    arguments = model.get("init_args") or {} if isinstance(model, dict) else {}
+    return list(learnt_from.get("classes", [])) if arguments.get("conditional") else []
+
+
+def _record(name_or_run: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Returns the recipe of a model, empty if it is unknown, and the files it learnt from."""
     from zoo.shelf.run_folder import RunFolder
 
     run = RunFolder(Path(name_or_run))
     if run.recipe.is_file():
-        recipe, learnt_from = read_recipe(run.recipe), run.learnt_from()
-    else:
-        card = read_card(name_or_run)[0]
-        recipe = card.get("recipe") or {}
-        learnt_from = (card.get("training") or {}).get("data") or {}
-    model = recipe.get("model")
-    arguments = model.get("init_args") or {} if isinstance(model, dict) else {}
-    return list(learnt_from.get("classes", [])) if arguments.get("conditional") else []
+        return read_recipe(run.recipe), run.learnt_from()
+    card = read_card(name_or_run)[0]
+    return card.get("recipe") or {}, (card.get("training") or {}).get("data") or {}
 
 
 def _family(name_or_run: str) -> str:
@@ -214,6 +232,7 @@ def run(arguments: Sequence[str]) -> None:
     if not known.help:
         _check(known)
     methods = outline_of(MODELS, _family(known.model)).methods
+    _check_conditions(arguments, known.model, methods.get("sample", {}))
     _add_conditions(parser, methods.get("sample", {}))
     if known.help:
         parser.print_help()
@@ -225,8 +244,24 @@ def run(arguments: Sequence[str]) -> None:
     from zoo.shelf.run_weights import load_any
     from zoo.show.pictures import save_png
 
-    save_png(_draw(load_any(options.model), options), options.out)
+    model = load_any(options.model)
+    save_png(_draw(model, options), options.out)
+    if getattr(options, "label", None) is not None and can(model, "classify"):
+        say(f"zoo.sample: {_code_in_words(model, options)}")
     print(options.out)
+
+
+def _code_in_words(model: Any, options: argparse.Namespace) -> str:
+    """Says what a code that was found without labels stands for: what a classifier sees mostly."""
+    from zoo.show.codes import seen_mostly
+
+    data = _record(options.model)[0].get("data")
+    name = class_name("data", data) if data else ""
+    try:
+        seen = seen_mostly(model, name, options.label, options.seed)
+    except UserError:  # a feature network that cannot be loaded is no reason to refuse
+        seen = None
+    return f"code {options.label}{'' if seen is None else f' (mostly {seen})'}"
 
 
 main = command("zoo.sample", run)

@@ -325,14 +325,26 @@ def test_names_of_validation_are_known_before_the_first_batch(runs, capsys, reci
 
 
 @pytest.mark.parametrize("every", [1, 2])
-def test_early_stopping_looks_at_scores_when_they_are_taken(runs, capsys, every):
+@pytest.mark.parametrize("name", [MONITOR, "code_error"], ids=["whole", "as-printed"])
+def test_early_stopping_looks_at_scores_when_they_are_taken(runs, capsys, every, name):
     """It stops at the second look, since the first one cannot be beaten by so much."""
-    more = (f"--trainer.callbacks.monitor={MONITOR}", "--trainer.callbacks.min_delta=1.0")
+    more = (f"--trainer.callbacks.monitor={name}", "--trainer.callbacks.min_delta=1.0")
     line = (*WATCH, *more, f"--pictures_every={every}", "--trainer.max_epochs=6")
     assert runs.here(*line) == 0
     batches = 2 * every * BATCHES
     assert runs.checkpoint()["callbacks"]["Checkpoints"]["batches"] == batches
     assert capsys.readouterr().out.count("epoch ") == 2 * every
+
+
+@pytest.mark.parametrize("name", ["code_error", "generator_loss"])
+def test_every_name_that_a_line_prints_can_be_monitored(runs, capsys, name):
+    assert runs.here(f"--monitor={name}", *WATCH, f"--trainer.callbacks.monitor={name}") == 0
+    assert f"  {name} " in capsys.readouterr().out
+    kept = runs.checkpoint()["callbacks"]
+    assert kept["Checkpoints"]["best_value"] is not None
+    assert (runs.folder() / "checkpoints" / "best.ckpt").is_file()
+    (stop,) = (state for key, state in kept.items() if key.startswith("EarlyStopping"))
+    assert stop["best_score"] < 100
 
 
 # ---------------------------------------------------------------- precision and clipping

@@ -3,6 +3,7 @@
 import importlib
 import io
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -340,3 +341,54 @@ def test_rows_go_through_the_origin(others, sample):
 def test_what_a_model_cannot_show_is_a_sentence(others, line, words, capsys):
     assert zoo.sample.main(line.split()) == 2
     assert words in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------- conditions in words
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("coded --label 3", "coded takes no --label: it draws without conditions."),
+        ("coded --label=3", "coded takes no --label: it draws without conditions."),
+        ("tiny --caption red", "tiny takes no --caption: it takes --label."),
+        ("tiny --lable 3", "unknown option --lable. Did you mean --label?"),
+        ("coded --hlep", "unknown option --hlep. Did you mean --help?"),
+    ],
+)
+def test_a_condition_that_a_model_has_not_is_told(others, line, words, capsys):
+    assert zoo.sample.main(line.split()) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["infogan_mnist", "gmvae_mnist"])
+def test_a_code_that_was_found_without_labels_is_told_in_words(name, capsys, tmp_path):
+    """Against the model's own view: the code that it infers of most test images of that class."""
+    features, model = zoo.load("features_mnist"), zoo.load(name)
+    out = tmp_path / "x.png"
+    for code in (3, 7):
+        assert zoo.sample.main([name, "--label", str(code), "--n", "4", "--out", str(out)]) == 0
+        said = capsys.readouterr().err
+        found = re.fullmatch(rf"zoo\.sample: code {code} \(mostly (\d)\)\n", said)
+        assert found, said
+        seen = features.probabilities(model.sample(200, seed=9, label=code)).argmax(dim=1)
+        assert int(seen.mode().values) == int(found[1])
+    assert zoo.sample.main([name, "--n", "4", "--out", str(out)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_code_of_which_no_classifier_knows_is_told_by_its_number(sample, capsys):
+    sample("--label 1 --n 2")
+    assert capsys.readouterr().err == "zoo.sample: code 1\n"
+
+
+def test_a_saved_model_is_drawn_from_by_its_folder(others, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    zoo.load("coded").save("mine")
+    assert zoo.sample.main("mine --n 4 --out x.png".split()) == 0
+    assert (tmp_path / "x.png").is_file()
+    (tmp_path / "pics").mkdir()
+    assert zoo.sample.main(["pics"]) == 2
+    assert "pics is no run: it has no recipe.yaml, and no card.json either." in (
+        capsys.readouterr().err
+    )

@@ -28,8 +28,22 @@ from zoo.core.registry import Registry
         ("xyz", ["a", "b"], "Choices: a, b."),
         ("", ["a"], "Choices: a."),
         ("a", [], "Choices: none."),
-        ("option7", [f"option{i}" for i in range(10, 90)], "Did you mean option70?"),
-        ("zzz", [f"option{i}" for i in range(10, 90)], "It is none of the 80 choices."),
+        (
+            "option7",
+            [f"option{i}" for i in range(10, 90)],
+            "Did you mean option70, option71, option72, option73, option74 or option75?",
+        ),
+        (
+            "vae",
+            ["vae_mnist", "beta_vae", "gan", *(f"o{i}" for i in range(20))],
+            "Did you mean vae_mnist or beta_vae?",
+        ),
+        ("zzz", [f"o{i}" for i in range(40)], "Choices: o0, o1, "),
+        (
+            "zzz",
+            [f"option{i}" for i in range(10, 90)],
+            "There are 80 others, from option10 to option89.",
+        ),
     ],
 )
 def test_the_nearest_choice_is_named(wrong, choices, said):

@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.contract.answering import is_answer
+from zoo.contract.capabilities import capabilities
 from zoo.contract.checks import CHECKS
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
@@ -14,11 +16,6 @@ from zoo.models import MODELS
 
 DIGITS, POINTS = ImageSpec(1, 8, 8, 10), ImageSpec(2, 1, 1)
 GOOD = (torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
-METHODS = (
-    "sample", "log_prob", "ensemble_log_prob", "elbo", "encode", "decode", "reconstruct",
-    "classify", "probabilities_of_codes", "features", "probabilities", "attributes", "complete",
-    "traverse", "interpolate", "illustrate",
-)  # fmt: skip
 
 
 def with_nan(x):
@@ -45,11 +42,24 @@ WRONG = {
         (GOOD.to_sparse(), "got a sparse_coo float32 tensor"),
         (GOOD.to("meta"), "got a meta tensor"),
         (GOOD.tolist(), "got list .*: give a tensor or an array"),
+        ([Image.new("L", (8, 8)), None], "got list .*: give a tensor or an array"),
+        ([Image.new("L", (8, 8)), Image.new("L", (9, 8))], "got a PIL image of 9x8 pixels"),
         (None, "got NoneType None"),
         ("image.png", "got str 'image.png'"),
         (np.array(["a"]), "got an array of <U1"),
         (Image.new("L", (9, 8)), r"got a PIL image of 9x8 pixels: image\.resize\(\(8, 8\)\)"),
         (Image.new("I", (8, 8)), "got a PIL image of mode I: give a tensor"),
+    ],
+    "a": [
+        (GOOD[0], r"interpolate expects a .*got shape \(1, 8, 8\): add the batch .*a\[None\]"),
+        (GOOD * 255, r"got values from 0 to 25.: a / 255"),
+        (with_nan(GOOD), r"got 24 of 192 numbers that are NaN or infinite"),
+        (None, r"from images a to images b, and was given b without a\."),
+    ],
+    "b": [
+        (GOOD[:2], r"interpolate expects b to be 3 images, as many as a, got 2\."),
+        (GOOD[..., :2], r"b to be images of shape .*got shape \(3, 1, 8, 2\)"),
+        (None, r"and was given a without b\."),
     ],
     "z": [
         (torch.zeros(99), r"expects z .*\(B, \d+\).*got shape \(99,\): add the batch .*z\[None\]"),
@@ -96,14 +106,36 @@ def sound(model, method):
     known = {
         "x": GOOD, "z": torch.zeros(2, size), "mask": GOOD > 0.5, "n": 2, "rows": 1, "steps": 2,
         "samples": 2, "seed": 1, "stage": 1, "captions": torch.ones(2, 4, dtype=torch.int64),
-        "code": model.codes()[0] if hasattr(model, "codes") else None,
+        "code": model.codes()[0] if hasattr(model, "codes") else None, "a": GOOD, "b": GOOD / 2,
     }  # fmt: skip
     takes = inspect.signature(getattr(model, method)).parameters
     return {name: value for name, value in known.items() if name in takes}
 
 
 def methods(model):
-    return [name for name in METHODS if callable(getattr(model, name, None))]
+    """Every method that answers a user, whoever wrote it."""
+    return [name for name in dir(type(model)) if is_answer(getattr(type(model), name))]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_all_that_a_model_can_is_checked_and_so_is_all_that_takes_images_of_a_user(name):
+    """Terms of a loss and the like take batches in training, which were checked."""
+    model, checked = MODELS[name], set(methods(make(name)))
+    assert set(capabilities(make(name))) <= checked
+    for method in set(vars(model)) - checked:
+        inside = method.startswith("_") or method.endswith(
+            ("terms", "logits", "_maps", "scores", "step")
+        )
+        if callable(getattr(model, method)) and not inside:
+            assert "x" not in inspect.signature(getattr(model, method)).parameters, method
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_wrong_call_is_told_how_to_call(name):
+    model = make(name)
+    for method in methods(model):
+        with pytest.raises(TypeError, match=rf"^{name} answers {method}\(.*\): got an unexpected "):
+            getattr(model, method)(**sound(model, method), colour="red")
 
 
 def test_every_argument_that_the_contract_knows_has_wrong_values_here():
@@ -165,6 +197,34 @@ def test_one_picture_is_a_batch_of_one(name):
     torch.testing.assert_close(told, model.encode(GOOD[:1]), rtol=1e-4, atol=1e-4)
     assert torch.equal(model.encode(picture.convert("RGB")), told)
     assert len(model.encode(GOOD[:0])) == 0
+
+
+def test_pictures_of_other_libraries_are_batches():
+    model = make("VAE")
+    pixels = (GOOD * 255).round().byte().numpy()
+    pictures = [Image.fromarray(one[0]) for one in pixels]
+    wanted = model.encode(GOOD)
+    torch.testing.assert_close(model.encode(pictures), wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model.encode(pixels[0, 0]), wanted[:1], rtol=1e-4, atol=1e-4)
+    colour = MODELS["VAE"](ImageSpec(3, 8, 8))
+    picture = Image.new("RGB", (8, 8), (255, 0, 51))
+    told = colour.encode(np.asarray(picture))
+    assert torch.equal(told, colour.encode(picture))
+    planes = torch.tensor([1, 0, 0.2]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    torch.testing.assert_close(told, colour.encode(planes))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no second device")
+@pytest.mark.parametrize("name", MODELS)
+def test_tensors_come_from_any_device(name):
+    model = make(name)
+    for device in ("cuda", "cpu"):
+        model.to(device)
+        for method in methods(model):
+            arguments = sound(model, method)
+            for other in ("cuda", "cpu"):
+                moved = {k: v.to(other) if hasattr(v, "to") else v for k, v in arguments.items()}
+                assert getattr(model, method)(**moved).device.type == device
 
 
 @pytest.mark.parametrize("name", ["NICE", "RealNVP"])

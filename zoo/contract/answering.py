@@ -21,8 +21,10 @@ __all__ = [
     "alone",
     "answering",
     "answers",
+    "between",
     "generator_for",
     "in_chunks",
+    "is_answer",
     "own_format",
     "plain_defaults",
 ]
@@ -48,11 +50,13 @@ def answers(method: Method) -> Method:
     arrive on the model's device and in its number format. Inside, the model is in evaluation mode
     and there are no gradients. What it returns is in the model's number format, too.
 
-    Values are looked at once: an answer that asks for another one has sound values.
+    Tensors may come from any device. Values are looked at once: an answer that asks for another one
+    has sound values.
 
     Raises:
         UserError: on arguments that cannot be meant, or a number format that the model says is too
             coarse for it (``needs_float32``).
+        TypeError: on arguments that the method does not have; says which it has.
     """
     signature = inspect.signature(method)
     checks = checks_of(signature)
@@ -64,7 +68,7 @@ def answers(method: Method) -> Method:
         if not _traced():
             if like.itemsize < 4 and getattr(self, "needs_float32", False):
                 raise UserError(_too_coarse(self, like.dtype))
-            bound = signature.bind(self, *args, **kwargs)
+            bound = _bound(signature, method.__name__, self, *args, **kwargs)
             given = Given(self, method.__name__, like, depth > 0, bound.arguments)
             for name, check in checks.items():
                 if name in bound.arguments:
@@ -79,7 +83,25 @@ def answers(method: Method) -> Method:
         floating = isinstance(told, Tensor) and told.is_floating_point()
         return told.to(like.dtype) if floating else told
 
+    answer.answers = True  # type: ignore[attr-defined]
     return answer  # type: ignore[return-value]
+
+
+def is_answer(method: Any) -> bool:
+    """Says whether a method checks what it is given, as `answers` makes it do."""
+    return getattr(method, "answers", False)
+
+
+def _bound(
+    signature: inspect.Signature, name: str, model: Any, *args: Any, **kwargs: Any
+) -> inspect.BoundArguments:
+    try:
+        return signature.bind(model, *args, **kwargs)
+    except TypeError as error:
+        parameters = list(signature.parameters.values())[1:]  # without self, and without types
+        plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+        call = f"{name}{inspect.Signature(plain)}"
+        raise TypeError(f"{type(model).__name__} answers {call}: {error}.") from None
 
 
 def own_format(model: nn.Module) -> Tensor:
@@ -181,3 +203,22 @@ def in_chunks(network: Callable[[Tensor], Tensor], x: Tensor, size: int = CHUNK)
     if len(x) <= size:
         return network(x)
     return torch.cat([network(part) for part in x.split(size)])
+
+
+def between(
+    model: Any, a: Tensor, b: Tensor, path: Callable[[Tensor, Tensor, int], Tensor], steps: int
+) -> Tensor:
+    """Walks between images of a person's own: from the codes of some to those of others.
+
+    Args:
+        model: A model that encodes and decodes.
+        a: Images, shape (B, C, H, W).
+        b: As many.
+        path: A walk of `zoo.functional.paths`.
+        steps: Images along a walk, both ends among them.
+
+    Returns:
+        Images, shape (B, steps, C, H, W).
+    """
+    walk = path(model.encode(a), model.encode(b), steps)
+    return model.decode(walk.flatten(0, 1)).unflatten(0, (len(a), steps))

@@ -157,6 +157,10 @@ def _images(given: Given, name: str, value: Any) -> Tensor:
     expected = f"images of shape (B, {sides}) with {values}"
     if isinstance(value, Image.Image):
         value = _pixels(given, name, value, shape, expected)
+    elif isinstance(value, (list, tuple)) and value and _pictures(value):
+        value = torch.cat([_pixels(given, name, part, shape, expected) for part in value])
+    elif isinstance(value, np.ndarray) and value.dtype == np.uint8 and shape is not None:
+        value = _as_batch(value, shape)
     x = _tensor(given, name, value, expected)
     if x.dim() != 4 or (shape is not None and tuple(x.shape[1:]) != shape):
         came = f"shape {tuple(x.shape)}"
@@ -170,6 +174,20 @@ def _images(given: Given, name: str, value: Any) -> Tensor:
             came = f"values from {low:.4g} to {high:.4g}"
             raise given.refuse(name, expected, came, _rescaling(name, low, high))
     return own
+
+
+def _pictures(value: Any) -> bool:
+    return all(isinstance(part, Image.Image) for part in value)
+
+
+def _as_batch(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns one picture of bytes, (H, W) or (H, W, C) as other libraries have it, as a batch."""
+    channels, height, width = shape
+    if pixels.shape == (height, width) and channels == 1:
+        return pixels[None, None]
+    if pixels.shape == (height, width, channels):
+        return pixels.transpose(2, 0, 1)[None]
+    return pixels
 
 
 def _pixels(
@@ -218,6 +236,22 @@ def _rescaling(name: str, low: float, high: float) -> str:
     if low >= 0 and 2 < high <= 255:
         return f"{name} / 255"
     return f"({name} + 1) / 2" if low >= -1 and high <= 1 else "bring them to that range"
+
+
+def _own_image(given: Given, name: str, value: Any) -> Any:
+    """Checks one of two images to walk between; both are given, or none."""
+    other = given.arguments.get("b" if name == "a" else "a")
+    if value is None and other is None:
+        return None
+    if value is None or other is None:
+        lone, lost = ("a", "b") if (value is None) == (name == "b") else ("b", "a")
+        raise UserError(
+            f"{given.method} walks from images a to images b, and was given {lone} without {lost}."
+        )
+    images = _images(given, name, value)
+    if name == "b" and len(images) != len(other):
+        raise given.refuse(name, f"{len(other)} images, as many as a", str(len(images)))
+    return images
 
 
 def _codes(given: Given, name: str, value: Any) -> Tensor:
@@ -281,6 +315,8 @@ def _integers(given: Given, name: str, value: Tensor, expected: str) -> Tensor:
 
 CHECKS: dict[str, Check] = {
     "x": _images,
+    "a": _own_image,
+    "b": _own_image,
     "z": _codes,
     "mask": _mask,
     "captions": _captions,

@@ -6,6 +6,8 @@ a family, or an instance, sets those that differ.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning as L
@@ -14,11 +16,17 @@ import torch
 from torch import Tensor
 
 from zoo.contract.answering import own_format
+from zoo.contract.capabilities import capabilities
 from zoo.contract.checks import CHECKS, Given
+from zoo.contract.saved import save
 from zoo.contract.spec import FIELDS, Batch, ImageSpec, Needs, lacking, told
 from zoo.core.errors import UserError
+from zoo.core.figures import in_thousands
 
 __all__ = ["Model", "facts"]
+
+# What calling a model does; flows reconstruct, too, but nothing comes of it.
+NATURAL = ("attributes", "probabilities", "log_prob", "reconstruct", "illustrate", "decode")
 
 
 class Model(L.LightningModule):
@@ -67,7 +75,67 @@ class Model(L.LightningModule):
     over_batches: str = ""
     """What its loss takes over the images of a batch together, in words, besides means."""
 
+    card: Any = None
+    """What the shelf says of it, see `zoo.card`; None of a model that came from no shelf or run."""
+
     _looked: bool = False  # whether a batch's values have been looked at since training began
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        """Does what is natural for its family: the first of `NATURAL` that it can.
+
+        Raises:
+            UserError: if it can do none of that; says what to call.
+        """
+        able = (name for name in NATURAL if callable(getattr(self, name, None)))
+        natural = next((name for name in able if name not in self.lacks), None)
+        if natural is None:
+            ways = [f"model.{name}" for name in capabilities(self)]
+            advice = f"call {' or '.join(ways)}" if ways else "it answers nothing"
+            raise UserError(f"{type(self).__name__} has nothing that is natural to do: {advice}.")
+        return getattr(self, natural)(*given, **named)
+
+    def save(self, folder: str | Path, *, half: bool = False) -> Path:
+        """Writes weights and a card into a folder of their own, which `zoo.load` reads.
+
+        What only training needs (``not_published``) is left out.
+
+        Args:
+            folder: A new or empty folder, or one that holds a saved model, which is replaced.
+            half: Whether to round parameters to float16.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: if the folder holds something else, or cannot be written.
+        """
+        save(self, Path(folder), half)
+        return Path(folder)
+
+    @property
+    def trainer(self) -> Any:
+        """The trainer; without one there is no such attribute, and torch.jit can look at all."""
+        if self._trainer is None and self._fabric is None:
+            raise AttributeError("trainer")
+        return L.LightningModule.trainer.fget(self)  # type: ignore[attr-defined]
+
+    @trainer.setter
+    def trainer(self, trainer: Any) -> None:
+        L.LightningModule.trainer.fset(self, trainer)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        """Says in a line which model it is, and in one for each network how large they are."""
+        known = "" if self.card is None else f" {self.card}"
+        spec = getattr(self, "spec", None)
+        of = "" if spec is None else f"; {_told_of(spec)}"
+        asked = [
+            p for name, p in self.named_parameters() if not name.startswith(self.not_published)
+        ]
+        lines = [f"{type(self).__name__}{known}{of}; {_size(asked)} parameters"]
+        for name, network in self.named_children():
+            only = " (training only)" if f"{name}.".startswith(self.not_published) else ""
+            lines.append(f"  {name}: {type(network).__name__}, {_size(network.parameters())}{only}")
+        return "\n".join(lines)
 
     def use_feature_network(self, network: Any) -> None:
         """Takes the classifier that `feature_network` names.
@@ -90,6 +158,17 @@ class Model(L.LightningModule):
         taken = batch_of(batch, self)
         self._looked = taken is batch
         return taken
+
+
+def _told_of(spec: ImageSpec) -> str:
+    if spec.points:
+        return "points of the plane"
+    colours = {1: "grey ", 3: "colour "}.get(spec.channels, f"{spec.channels}-channel ")
+    return f"{colours}images of {spec.height}x{spec.width}"
+
+
+def _size(parameters: Iterable[Tensor]) -> str:
+    return in_thousands(sum(p.numel() for p in parameters))
 
 
 def batch_of(given: Any, model: Model) -> Batch:

@@ -35,6 +35,7 @@ NO_MEMORY = re.compile(
     r"CUBLAS_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
+SHORT, FEW = 20, 60  # choices that are listed beside a likely one, and where none is likely
 TOO_LARGE = (
     "there is not enough memory for this. Lower what is held at once: --data.batch_size, "
     "--data.resize or the model's widths to train, --n to sample, --protocol quick to score."
@@ -49,21 +50,37 @@ class UserError(ValueError):
 
 
 def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
-    """Names the nearest valid choice, then all of them if they are few.
+    """Names the nearest valid choices, then all of them unless they are very many.
+
+    Nearest are those that begin with what was written, or else hold it, or else are spelt alike.
 
     Example:
         >>> did_you_mean("InfoGen", ["InfoGAN", "VAE"])
         'Did you mean InfoGAN? Choices: InfoGAN, VAE.'
+        >>> did_you_mean("vae", ["conv_vae_mnist", "gan_mnist", "vae_digits", "vae_mnist"])[:44]
+        'Did you mean vae_digits, vae_mnist or conv_v'
     """
     known = sorted(clean(name) for name in choices)
-    by_lower = {name.lower(): name for name in known}
-    asked = str(wrong)[:200].lower()
-    begun = [name for name in by_lower if asked and name.startswith(asked)]
-    near = begun or get_close_matches(asked, list(by_lower), n=1, cutoff=0.6)
-    hint = f"Did you mean {by_lower[near[0]]}? " if near else ""
-    if len(known) > 20:
-        return hint.strip() or f"It is none of the {len(known)} choices."
+    # Dashes say nothing: without them --label is not much like --help.
+    near = _near(str(wrong)[:200].lower().lstrip("-"), {n.lower().lstrip("-"): n for n in known})
+    words = f"{', '.join(near[:-1])} or {near[-1]}" if len(near) > 1 else "".join(near)
+    hint = f"Did you mean {words}? " if near else ""
+    if len(known) > FEW:
+        return hint.strip() or f"There are {len(known)} others, from {known[0]} to {known[-1]}."
+    if near and len(known) > SHORT:
+        return hint.strip()
     return f"{hint}Choices: {', '.join(known) or 'none'}."
+
+
+def _near(asked: str, known: dict[str, str]) -> list[str]:
+    """Lists the choices that somebody may have meant, at most six, the likeliest first."""
+    if asked in known:
+        return [known[asked]]
+    begun = [name for name in known if asked and name.startswith(asked)]
+    holding = [name for name in known if len(asked) > 2 and asked in name]
+    near = list(dict.fromkeys([*begun, *holding]))
+    near = near or get_close_matches(asked, list(known), n=1, cutoff=0.6)
+    return [known[name] for name in near[:6]]
 
 
 def check_choice(what: str, value: str, choices: Iterable[str]) -> None:

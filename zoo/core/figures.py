@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["digits", "exact", "is_name", "score_line", "shown", "split_name"]
+__all__ = ["digits", "exact", "in_thousands", "is_name", "score_line", "shown", "split_name"]
 
 NAME = re.compile(r"[a-z]\w*(\[[^\[\]\s]+\])?")
 
@@ -56,6 +56,18 @@ def digits(value: float, count: int = 3) -> str:
     """
     large = math.isfinite(value) and abs(value) >= 10**count - 0.5  # 999.7 is 1,000
     return f"{value:,.0f}" if large else f"{value:.{count}g}"
+
+
+def in_thousands(count: int) -> str:
+    """Writes how many numbers a network holds, rounded.
+
+    Example:
+        >>> in_thousands(116_128), in_thousands(2_551_000), in_thousands(129)
+        ('116 k', '2.55 M', '129')
+    """
+    if count < 1000:
+        return str(count)
+    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
 
 
 def shown(score: Mapping[str, Any]) -> str:

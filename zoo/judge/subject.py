@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, signature
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from zoo.contract.capabilities import can
+from zoo.core.devices import device_for
 from zoo.core.errors import UserError, check_choice
 from zoo.core.files import PACKAGE, read_json, sha256
 from zoo.core.memory import keep_freed_memory
@@ -31,7 +31,7 @@ from zoo.recipe.building import build
 from zoo.recipe.checking import class_name
 from zoo.recipe.reading import read_recipe
 from zoo.shelf.card import digest, open_entry
-from zoo.shelf.find import available, find, read_card
+from zoo.shelf.find import available, check_model, place_of, read_card
 from zoo.shelf.run_folder import RunFolder, environment
 from zoo.shelf.run_weights import load_run
 from zoo.shelf.web import cache_folder
@@ -77,9 +77,8 @@ def find_subject(name_or_run: str) -> Subject:
         digest = sha256(run.last) if run.last.is_file() else ""
         model, learnt_from = load_run(path), run.learnt_from()
         return Subject(str(path), model, recipe["data"], digest, run, path, learnt_from)
-    if path.is_dir() and name_or_run not in available():
-        raise UserError(f"{path} is no run: it has no recipe.yaml.")
-    entry = open_entry(find(name_or_run))
+    check_model(name_or_run)
+    entry = open_entry(place_of(name_or_run))
     name, recipe = entry.place.label, entry.card.get("recipe")
     if not isinstance(recipe, dict) or "data" not in recipe:
         raise UserError(f"the card of {name} does not say what data the model learnt from.")
@@ -224,28 +223,6 @@ def task_for(
         chosen.importance_samples, rank, world,
     )  # fmt: skip
     return task if fitting(task) else replace(task, features=pixels(data.spec))
-
-
-def device_for(name: str) -> torch.device:
-    """Chooses a device: of several processes on a machine, each gets its own GPU.
-
-    Raises:
-        UserError: if there is no such device.
-    """
-    number = int(os.environ.get("LOCAL_RANK", 0))
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        name = f"cuda:{number % max(1, torch.cuda.device_count())}"
-    try:
-        place = torch.zeros(0, device=name).device
-    # An AssertionError where torch was built without the device, an ImportError where its package
-    # is not installed; "meta" has shapes and no numbers.
-    except (RuntimeError, AssertionError, ImportError):
-        place = None
-    if place is None or place.type == "meta":
-        raise UserError(f"--device {name}: there is no such device here; try cpu.")
-    return place
 
 
 def judge(

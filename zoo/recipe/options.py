@@ -17,8 +17,8 @@ OPTIONS = {
     "pictures_every": "Epochs between pictures and scores; default 1.",
     "save_every": "Batches between checkpoints, besides one at the end; default: half a minute's "
     "worth.",
-    "monitor": "Logged quantity whose best checkpoint is kept, such as "
-    "'val/code_error[one-to-one,train->val]'.",
+    "monitor": "Logged quantity whose best checkpoint is kept, as the log prints it, such as "
+    "code_error, or as metrics.csv has it.",
     "monitor_mode": "Whether min or max of it is best; default min.",
     "evaluate": "Score the model on test images at the end (true or false); default true.",
     "silence_limit": "Seconds that a process of the run waits for the others before all of it "

@@ -8,7 +8,6 @@ the checks are the same for all places and live here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from zoo.contract.saved import CARD, FORMAT, digest
 from zoo.core.errors import UserError
 from zoo.core.files import is_plain_name, is_sha256
 from zoo.core.text import quoted
@@ -33,8 +33,6 @@ __all__ = [
     "split_pin",
 ]
 
-FORMAT = 1
-CARD = "card.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,99}")
 LARGEST_CARD = 4 * 2**20  # bytes; a card is a page of text, not a place to hide data
 LARGEST_WEIGHTS = 2**30  # bytes; a hundred times the shelf's largest, and still fits into memory
@@ -90,11 +88,6 @@ class Entry:
     place: Place
     card: dict[str, Any]
     sha256: str
-
-
-def digest(content: bytes) -> str:
-    """Returns the SHA-256 of bytes, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def split_pin(address: str) -> tuple[str, str | None]:

@@ -26,6 +26,8 @@ __all__ = [
     "find",
     "is_address",
     "is_folder",
+    "is_saved",
+    "place_of",
     "read_card",
     "read_index",
     "shelf_folder",
@@ -180,14 +182,38 @@ def find(name: str, shelf: Path | None = None) -> Place:
     return Folder(name, root / name, cards[name])
 
 
+def place_of(name_or_folder: str) -> Place:
+    """Finds a published model, or one that ``model.save`` has put into a folder.
+
+    A name of the shelf means the shelf; a folder of the same name is ``./name``.
+
+    Raises:
+        UserError: as `find`.
+    """
+    if is_saved(name_or_folder):
+        return Folder(name_or_folder, Path(name_or_folder), ())
+    return find(name_or_folder)
+
+
+def is_saved(name_or_folder: str) -> bool:
+    """Says whether a folder is meant that holds a model's card and weights."""
+    try:
+        if is_address(name_or_folder) or not (Path(name_or_folder) / CARD).is_file():
+            return False
+    except OSError:  # a name that no file can have
+        return False
+    return not NAME.fullmatch(name_or_folder) or name_or_folder not in available()
+
+
 def is_folder(name_or_run: str) -> bool:
-    """Says whether a command's first word is a folder that is no run, and no model's name."""
+    """Says whether a command's first word is a folder that is no model, and no model's name."""
     path = Path(name_or_run)
-    return path.is_dir() and not (path / "recipe.yaml").is_file() and name_or_run not in available()
+    model = (path / "recipe.yaml").is_file() or is_saved(name_or_run)
+    return path.is_dir() and not model and name_or_run not in available()
 
 
 def check_model(name_or_run: str) -> None:
-    """Refuses what is neither the folder of a run, nor a model's name or address, at once.
+    """Refuses what is no folder of a run or of a model, and no model's name or address, at once.
 
     Raises:
         UserError: saying what is wrong.
@@ -195,9 +221,9 @@ def check_model(name_or_run: str) -> None:
     path = Path(name_or_run)
     if (path / "recipe.yaml").is_file():
         return
-    if path.is_dir() and not NAME.fullmatch(name_or_run):
-        raise UserError(f"{path} is no run: it has no recipe.yaml.")
-    find(name_or_run)
+    if is_folder(name_or_run):
+        raise UserError(f"{path} is no run: it has no recipe.yaml, and no {CARD} either.")
+    place_of(name_or_run)
 
 
 def _unknown(name: str, root: Path | str, names: Iterable[str]) -> str:
@@ -205,7 +231,7 @@ def _unknown(name: str, root: Path | str, names: Iterable[str]) -> str:
 
 
 def read_card(name: str, *, shelf: Path | None = None) -> tuple[dict[str, Any], Path]:
-    """Reads and checks a card.
+    """Reads and checks a card, by the name, the address or, without a shelf, the folder of a model.
 
     Returns:
         The card, and the folder of its model; of an address, the cache's.
@@ -214,7 +240,7 @@ def read_card(name: str, *, shelf: Path | None = None) -> tuple[dict[str, Any], 
         UserError: if the name is no plain name or address, or the card is missing, damaged or
             changed.
     """
-    entry = open_entry(find(name, shelf))
+    entry = open_entry(find(name, shelf) if shelf else place_of(name))
     return entry.card, entry.place.folder
 
 

@@ -16,9 +16,10 @@ from zoo.core.files import open_regular, read_json
 from zoo.core.text import clean
 from zoo.recipe.reading import read_recipe
 from zoo.recipe.values import misfit
-from zoo.shelf.card import NAME
+from zoo.shelf.card import NAME, open_entry
+from zoo.shelf.find import is_saved, place_of
 from zoo.shelf.run_folder import RunFolder
-from zoo.shelf.weights import build_model, check_fit, image_spec, is_plain, load
+from zoo.shelf.weights import build_model, check_fit, image_spec, is_plain, load_entry
 
 __all__ = ["is_run", "load_any", "load_run", "read_checkpoint", "read_training"]
 
@@ -27,14 +28,18 @@ VERSION = re.compile(r"([2-9]|\d\d+)\.\d+[\w.+-]*")  # of Lightning, since it na
 
 
 def load_any(name_or_run: str) -> Any:
-    """Loads a published model by name or address, or a run by its folder."""
-    return load_run(name_or_run) if is_run(name_or_run) else load(name_or_run)
+    """Loads a published model by name or address, or a run or a saved model by its folder."""
+    if is_run(name_or_run):
+        return load_run(name_or_run)
+    return load_entry(open_entry(place_of(name_or_run)))
 
 
 def is_run(name_or_run: str) -> bool:
     """Says whether a folder is meant; a model's name is one only if a run lies there."""
     path = Path(name_or_run)
-    return path.is_dir() and (not NAME.fullmatch(name_or_run) or (path / "recipe.yaml").is_file())
+    if not path.is_dir() or is_saved(name_or_run):
+        return False
+    return not NAME.fullmatch(name_or_run) or (path / "recipe.yaml").is_file()
 
 
 def load_run(path: str | Path) -> Any:

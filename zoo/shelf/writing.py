@@ -12,37 +12,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch as safetensors
-from torch import Tensor, nn
-
-from zoo.contract.model import facts
+from zoo.contract.saved import FORMAT, described
 from zoo.core.errors import UserError
 from zoo.core.files import json_text, replacing, write_json, write_text
-from zoo.shelf.card import CARD, FORMAT, NAME, digest
+from zoo.shelf.card import CARD, NAME, digest
 from zoo.shelf.find import read_index, writable_shelf
 
-__all__ = ["published_state", "write_entry"]
-
-
-def published_state(model: nn.Module, half: bool) -> dict[str, Tensor]:
-    """Returns the tensors to publish: without those only training needs, halved if asked.
-
-    Args:
-        model: The trained model.
-        half: Whether to round parameters to float16; running statistics stay as they are.
-    """
-    parameters = dict(model.named_parameters())
-    skipped = facts(model).not_published
-    state = {}
-    for key, tensor in model.state_dict().items():
-        if not key.startswith(skipped):
-            small = half and key in parameters and tensor.is_floating_point()
-            state[key] = (tensor.half() if small else tensor).contiguous().clone()
-    return state
+__all__ = ["write_entry"]
 
 
 def write_entry(
@@ -67,25 +46,9 @@ def write_entry(
         raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits and _.")
     root = shelf or writable_shelf()
     folder = root / name
-    state = published_state(model, half)
-    content = safetensors.save(state)
-    weights = folder / f"weights-{digest(content)[:8]}.safetensors"
-    arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in model.hparams.items()}
-    entry = {
-        "format": FORMAT,
-        "name": name,
-        "model": type(model).__name__,
-        "arguments": arguments,
-        "spec": asdict(model.spec),
-        "weights": {
-            "file": weights.name,
-            "sha256": digest(content),
-            "bytes": len(content),
-            "numbers": sum(tensor.numel() for tensor in state.values()),
-            "parameters": "float16" if half else "float32",
-        },
-        **card,
-    }
+    said, content = described(name, model, half)
+    weights = folder / said["weights"]["file"]
+    entry = {**said, **card}
     text = json_text(entry)
     # The cards of other models keep the hashes that they have: what was changed stays refused.
     cards = read_index(root)

@@ -17,6 +17,7 @@ from zoo.core.files import replacing
 
 __all__ = [
     "SMALLEST_SIDE",
+    "as_image",
     "check_room",
     "grid",
     "lettered",
@@ -209,9 +210,14 @@ def open_picture(path: Path) -> Image.Image:
 
 def save_png(image: Tensor, path: Path) -> None:
     """Writes one image in [0, 1], shape (3, H, W), as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        as_image(image).save(temporary, format="PNG")
+
+
+def as_image(image: Tensor) -> Image.Image:
+    """Returns one image in [0, 1], shape (3, H, W), as PIL has it."""
     _, height, width = image.shape
     pixels = torch.empty(height, width, 3, dtype=torch.uint8)
     for strip, rows in zip(image.split(STRIP, dim=1), pixels.split(STRIP), strict=True):
         rows.copy_(rearrange((strip * 255).round(), "c h w -> h w c"))
-    with replacing(path) as temporary:
-        Image.fromarray(pixels.numpy()).save(temporary, format="PNG")
+    return Image.fromarray(pixels.numpy())

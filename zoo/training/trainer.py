@@ -229,7 +229,7 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
         Health(folder.path, options.pictures_every),
         Checkpoints(
             folder.checkpoints, options.save_every, options.monitor, options.monitor_mode,
-            patience=options.pictures_every, watched=monitors.names,
+            patience=options.pictures_every, watched=monitors.names, find=monitors.find,
         ),
     ]  # fmt: skip
     if settings["gradient_clip_val"]:

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zoo.contract.answering import answers, in_chunks
+from zoo.contract.answering import answers, between, in_chunks
 from zoo.contract.model import Model
 from zoo.functional.density import dequantise
 from zoo.functional.draws import uniform
-from zoo.functional.paths import arc
+from zoo.functional.paths import arc, great_circle
 from zoo.optim.ema import update_ema
 
 __all__ = ["Flow"]
@@ -69,11 +69,24 @@ class Flow(Model):
         return self.decode(self._latents(n, seed, temperature))
 
     @answers
-    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+    def interpolate(
+        self,
+        a: Tensor | None = None,
+        b: Tensor | None = None,
+        *,
+        rows: int = 8,
+        steps: int = 10,
+        seed: int = 0,
+    ) -> Tensor:
         """Walks from one sample to another, on an arc that keeps the latents' variance.
+
+        Between images of one's own, a and b in [0, 1] of shape (rows, C, H, W), the walk turns at a
+        steady angle from the latents of one to those of the other.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
+        if a is not None and b is not None:
+            return between(self, a, b, great_circle, steps)
         z = self._latents(2 * rows, seed)
         walk = arc(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.contract.answering import answers, generator_for, in_chunks, own_format
+from zoo.contract.answering import answers, between, generator_for, in_chunks, own_format
 from zoo.contract.model import Model
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, did_you_mean
@@ -20,7 +20,7 @@ from zoo.functional.likelihood import (
     gaussian_log_prob,
     logistic_bin_log_prob,
 )
-from zoo.functional.paths import arc, line
+from zoo.functional.paths import arc, great_circle, line
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
 
@@ -133,11 +133,24 @@ class LatentUnits(Model):
         return self.decode(z).unflatten(0, (rows, steps))
 
     @answers
-    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+    def interpolate(
+        self,
+        a: Tensor | None = None,
+        b: Tensor | None = None,
+        *,
+        rows: int = 8,
+        steps: int = 10,
+        seed: int = 0,
+    ) -> Tensor:
         """Walks from one sample to another on an arc, which keeps the length of z typical.
+
+        Between images of one's own, a and b in [0, 1] of shape (rows, C, H, W), the walk turns at a
+        steady angle from the code of one to that of the other.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
+        if a is not None and b is not None:
+            return between(self, a, b, great_circle, steps)
         mean, std = self._prior_moments()
         a, b = ((self._prior(2 * rows, seed) - mean) / std).split(rows)
         walk = mean + std * arc(a, b, steps)
@@ -233,11 +246,21 @@ class RatedUnits(LatentUnits):
         return tuple(f"z{int(unit) + 1}" for unit in order[:heard])
 
     @answers
-    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Walks straight from one sample to another.
+    def interpolate(
+        self,
+        a: Tensor | None = None,
+        b: Tensor | None = None,
+        *,
+        rows: int = 8,
+        steps: int = 10,
+        seed: int = 0,
+    ) -> Tensor:
+        """Walks straight from one sample to another, or from images a of one's own to images b.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
+        if a is not None and b is not None:
+            return between(self, a, b, line, steps)
         z = self._prior(2 * rows, seed)
         walk = line(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))

@@ -8,7 +8,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from zoo.contract.capabilities import capabilities_of
 from zoo.core.errors import UserError
+from zoo.core.figures import in_thousands
 from zoo.core.outline import outline_of
 from zoo.judge.catalogue import headline, row_of
 from zoo.models.registry import MODELS
@@ -18,7 +20,7 @@ from zoo.recipe.reading import Recipes, recipe_folder
 from zoo.shelf.card import NAME
 from zoo.shelf.find import available, read_card
 
-__all__ = ["Exhibit", "exhibit", "exhibits"]
+__all__ = ["Exhibit", "exhibit", "exhibit_of", "exhibits"]
 
 UNKNOWN = "unknown"
 
@@ -42,15 +44,41 @@ class Exhibit:
     recipe: Path | None
     paper: Paper | None
 
+    def __getitem__(self, part: str) -> Any:
+        """Returns a part of the card as its JSON has it, such as ``training`` or ``scores``."""
+        return self.card[part]
+
+    def __str__(self) -> str:
+        """Says in a few words which model it is."""
+        of = "" if self.data == UNKNOWN else f" of {self.data}"
+        return ", ".join(filter(None, (f"{self.name}{of}", self.figure)))
+
+    def __repr__(self) -> str:
+        """Says on a few lines what a person wants to know first."""
+        lines = {
+            "figure": ", ".join(filter(None, (self.figure, self.over_seeds))),
+            "paper": self.theirs,
+            "training": self.training,
+            "weights": f"{self.parameters} numbers, {self.size}",
+            "can": ", ".join(self.can),
+        }
+        told = [f"  {name:9} {text}" for name, text in lines.items() if text]
+        return "\n".join([f"{self.name}: {self.family} of {self.data}", *told])
+
     @property
     def family(self) -> str:
         """The model's class."""
         return self.card["model"]
 
     @property
+    def can(self) -> tuple[str, ...]:
+        """What models of its family can do."""
+        return capabilities_of(outline_of(MODELS, self.family).methods)
+
+    @property
     def generative(self) -> bool:
         """Whether the model makes images; a feature network does not."""
-        return "sample" in outline_of(MODELS, self.family).methods
+        return "sample" in self.can
 
     @property
     def of_points(self) -> bool:
@@ -103,6 +131,11 @@ class Exhibit:
         return "" if score is None else row_of(score).brief(score["value"])
 
     @property
+    def figure(self) -> str:
+        """The headline with its protocol; empty if there is none."""
+        return "" if self.headline is None else f"{self.ours} {self.headline['name']}"
+
+    @property
     def over_seeds(self) -> str:
         """The headline's mean over seeds, as the runs themselves scored it; empty with one run."""
         score, runs = self.headline, self.card.get("seeds") or []
@@ -138,9 +171,7 @@ class Exhibit:
     def parameters(self) -> str:
         """How many numbers the published weights hold, rounded."""
         count = self.card["weights"].get("numbers")
-        if count is None:
-            return UNKNOWN
-        return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
+        return UNKNOWN if count is None else in_thousands(count)
 
     @property
     def size(self) -> str:
@@ -182,7 +213,12 @@ def exhibits(
 
 def exhibit(name: str, shelf: Path | None = None, recipes: Recipes | None = None) -> Exhibit:
     """Reads what is shown of one model of the shelf; see `exhibits`."""
-    card, folder = read_card(name, shelf=shelf)
+    return exhibit_of(*read_card(name, shelf=shelf), recipes)
+
+
+def exhibit_of(card: dict[str, Any], folder: Path, recipes: Recipes | None = None) -> Exhibit:
+    """Returns what is shown of a model with a card that was checked."""
+    name = card["name"]
     if card["model"] not in MODELS:
         raise UserError(f"the card of {name} names a model {card['model']!r} that the zoo lacks.")
     path, recipe = _recipe_of(card, recipes)

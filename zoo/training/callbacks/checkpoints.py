@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -81,6 +81,7 @@ class Checkpoints(Checkpoint):
         watched: Options that name logged quantities, and the names; a wrong one is refused when
             it should have been logged, and everything is saved before.
         mode: Whether small or large is best.
+        find: Returns the whole name under which a quantity was logged; None if it was not.
         patience: Epochs after which a quantity of validation must have been logged.
 
     Raises:
@@ -91,12 +92,14 @@ class Checkpoints(Checkpoint):
         self, folder: Path, every: int | None = None, monitor: str | None = None,
         mode: Literal["min", "max"] = "min", patience: int = 1,
         watched: Sequence[tuple[str, str]] = (),
+        find: Callable[[str, Mapping[str, Any]], str | None] | None = None,
     ) -> None:  # fmt: skip
         if every is not None and every < 1:
             raise UserError(f"--save_every must be at least 1, got {every}.")
         self.last, self.best = folder / "last.ckpt", folder / "best.ckpt"
         self.every, self.monitor, self.patience = every, monitor, patience
         self.watched = watched
+        self._find = find or (lambda name, logged: name if name in logged else None)
         self._begun = 0
         self.sign = 1 if mode == "min" else -1
         self.best_value: float | None = None
@@ -181,10 +184,10 @@ class Checkpoints(Checkpoint):
     def _is_best(self, trainer: L.Trainer) -> bool:
         if self.monitor is None:
             return False
-        value = trainer.callback_metrics.get(self.monitor)
-        if value is None:
+        found = self._find(self.monitor, trainer.callback_metrics)
+        if found is None:
             return False
-        score = self.sign * float(value)
+        score = self.sign * float(trainer.callback_metrics[found])
         if math.isnan(score) or (self.best_value is not None and score >= self.best_value):
             return False
         self.best_value = score
@@ -201,7 +204,7 @@ class Checkpoints(Checkpoint):
             False: seen // rows > max(self._begun, seen - loop.batch_idx - 1) // rows,
         }
         for option, name in self.watched if trainer.is_last_batch else ():
-            if name not in logged and due[name.startswith("val/")]:
+            if self._find(name, logged) is None and due[not name.startswith("train/")]:
                 return not_logged(option, name, list(logged))
         return None
 

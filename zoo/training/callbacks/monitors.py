@@ -1,8 +1,15 @@
-"""Quantities by which a run is steered: early stopping, and the checkpoint that is kept."""
+"""Quantities by which a run is steered: early stopping, and the checkpoint that is kept.
+
+They may be called as the log prints them, such as ``code_error``, or by their whole names, such as
+``val/code_error[one-to-one,val]``, which are those of the columns of ``metrics.csv``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -10,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.figures import split_name
 from zoo.core.text import quoted
+from zoo.training.callbacks.progress import brief_name
 from zoo.training.callbacks.scores import Scores
 
 __all__ = ["Monitors", "not_logged"]
@@ -43,8 +51,20 @@ class Monitors(L.Callback):
         self.scores = scores
         self._all_known = len(stops) == len(given)  # other callbacks may log what they like
         self._validated: list[str] | None = None
+        self._splits: dict[str, str] = {}  # of names as the log prints them
         for one in stops:
-            _look_when_logged(one)
+            self._look_when_logged(one)
+
+    def find(self, name: str, logged: Mapping[str, Any]) -> str | None:
+        """Returns the whole name of a logged quantity; None if it was not logged."""
+        return next(iter(self._all(name, logged)), None)
+
+    def _all(self, name: str, logged: Mapping[str, Any]) -> list[str]:
+        """Lists the whole names that a name may stand for."""
+        if name in logged:
+            return [name]
+        split = self._splits.get(name, "")
+        return [key for key in logged if key.startswith(split) and brief_name(key) == name]
 
     def on_sanity_check_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes down what validation logs."""
@@ -53,7 +73,8 @@ class Monitors(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forgets the figures of earlier epochs, which the trainer would keep."""
         for _, name in self.names:
-            trainer.callback_metrics.pop(name, None)
+            for found in self._all(name, trainer.callback_metrics):
+                trainer.callback_metrics.pop(found)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Looks at the names.
@@ -66,19 +87,38 @@ class Monitors(L.Callback):
         validates = trainer.enable_validation
         terms = self._validated if validates else []
         heads = [f"val/{head}" for head in self.scores.heads(trainer, pl_module)]
+        of_validation = {brief_name(name) for name in (*(terms or ()), *heads)}
         for option, name in self.names:
-            of_validation = name.startswith("val/")
+            whole = name.startswith("val/")
             known = terms is None or name in terms or split_name(name)[0] in heads
-            if not (name.startswith("train/") or (of_validation and known)):
+            if "/" not in name:
+                self._splits[name] = "val/" if name in of_validation else "train/"
+                known = name in of_validation or _is_written(name, type(pl_module).__mro__)
+            if not (name.startswith("train/") or (whole and known) or ("/" not in name and known)):
                 raise not_logged(option, name, [*(terms or ()), *heads, "train/..."])
 
+    def _look_when_logged(self, stop: EarlyStopping) -> None:
+        # Private: the test of early stopping guards both. Its state is kept under the name that
+        # was given, so that a continued run finds it.
+        usual, check, given = stop._should_skip_check, stop._run_early_stopping_check, stop.monitor
 
-def _look_when_logged(stop: EarlyStopping) -> None:
-    usual = stop._should_skip_check  # private: the test of early stopping guards it
+        def skip(trainer: L.Trainer) -> bool:
+            return self.find(given, trainer.callback_metrics) is None or usual(trainer)
 
-    def skip(trainer: L.Trainer) -> bool:
-        return stop.monitor not in trainer.callback_metrics or usual(trainer)
+        def look(trainer: L.Trainer) -> None:
+            stop.monitor = self.find(given, trainer.callback_metrics) or given
+            try:
+                check(trainer)
+            finally:
+                stop.monitor = given
 
-    stop._should_skip_check = skip  # type: ignore[method-assign]
-    if stop._check_on_train_epoch_end is None:
-        stop._check_on_train_epoch_end = True
+        stop._should_skip_check = skip  # type: ignore[method-assign]
+        stop._run_early_stopping_check = look  # type: ignore[method-assign]
+        if stop._check_on_train_epoch_end is None:
+            stop._check_on_train_epoch_end = True
+
+
+def _is_written(term: str, classes: Iterable[type]) -> bool:
+    """Says whether a model may log a term in training: then its source has the name in quotes."""
+    modules = {one.__module__ for one in classes if one.__module__.startswith(OURS)}
+    return any(f'"{term}"' in inspect.getsource(sys.modules[name]) for name in modules)

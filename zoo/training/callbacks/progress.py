@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.core.figures import digits, split_name
 
-__all__ = ["Bar", "EpochLines", "brief_terms"]
+__all__ = ["Bar", "EpochLines", "brief_name", "brief_terms"]
 
 WIDTH = 100  # longest line
 TERMS_ON_BAR = 4
@@ -27,10 +27,16 @@ def brief_terms(figures: Mapping[str, float | Tensor]) -> list[str]:
         ['code_error 0.05', 'generator_loss 0.7165']
     """
     ordered = sorted(figures, key=lambda name: not name.startswith("val/"))
-    return [f"{_brief(name)} {digits(float(figures[name]), 4)}" for name in ordered]
+    return [f"{brief_name(name)} {digits(float(figures[name]), 4)}" for name in ordered]
 
 
-def _brief(name: str) -> str:
+def brief_name(name: str) -> str:
+    """Returns what a line calls a logged quantity.
+
+    Example:
+        >>> brief_name("val/code_error[one-to-one,val]")
+        'code_error'
+    """
     return split_name(name.removeprefix("train/").removeprefix("val/"))[0]
 
 
