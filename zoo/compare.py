@@ -59,9 +59,9 @@ def run(arguments: Sequence[str]) -> None:
         check_model(name)
     check_judging_options(options)
     # Only from here on is torch needed: help and refusals need not wait for it.
-    from rich.console import Console
     from rich.markup import escape
 
+    from zoo.core.tables import console as screen
     from zoo.show.comparison import compare, comparison_table, save_samples, subjects_for
 
     subjects = subjects_for(options.models)
@@ -73,9 +73,9 @@ def run(arguments: Sequence[str]) -> None:
         write_json(options.json, reports)
     data = next(iter(reports.values()))["data"]["name"]
     table = comparison_table(f"on {data}, best marked *", reports, options.scores)
-    Console().print(table)
+    screen().print(table)
     if save_samples(subjects, options.out):
-        Console().print(escape(str(options.out)), highlight=False, soft_wrap=True)
+        screen().print(escape(str(options.out)), highlight=False, soft_wrap=True)
 
 
 main = command("zoo.compare", run)

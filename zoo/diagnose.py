@@ -44,10 +44,10 @@ def run(arguments: Sequence[str]) -> None:
     # Only from here on is torch needed: help and refusals need not wait for it.
     from dataclasses import replace
 
-    from rich.console import Console
     from rich.markup import escape
 
     from zoo.core.files import write_text
+    from zoo.core.tables import console as screen
     from zoo.judge.run import fitting
     from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
     from zoo.show.diagnosis import advise, open_case, page, summary
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> None:
     case = open_case(subject, task, options.protocol, scored)
     write_text(options.out, page(case))
     evidence = case.evidence
-    console = Console()
+    console = screen()
     console.print(escape(summary(evidence, advise(evidence))), highlight=False)
     console.print(escape(str(options.out)), highlight=False, soft_wrap=True)
 

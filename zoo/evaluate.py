@@ -44,8 +44,7 @@ def run(arguments: Sequence[str]) -> None:
         check_model(options.model)
     check_judging_options(options)
     # Only from here on is torch needed: help and refusals need not wait for it.
-    from rich.console import Console
-
+    from zoo.core.tables import console as screen
     from zoo.judge.options import joined_processes, score_table
     from zoo.judge.peers import folder_subject
     from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
@@ -63,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
         return
     if options.json is not None:
         write_json(options.json, report)
-    Console().print(score_table(f"{subject.name} on {data.name}", report["scores"]))
+    screen().print(score_table(f"{subject.name} on {data.name}", report["scores"]))
 
 
 main = command("zoo.evaluate", run)

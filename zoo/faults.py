@@ -55,9 +55,9 @@ def run(arguments: Sequence[str]) -> None:
     report = judge_faults(options)
     if options.json is not None:
         write_json(options.json, report)
-    from rich.console import Console
+    from zoo.core.tables import console as screen
 
-    Console().print(_table(report))
+    screen().print(_table(report))
 
 
 def judge_faults(options: Any) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
-from collections.abc import Sequence
-
-from rich.console import Console
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
 
 from zoo.contract.capabilities import capabilities_of
 from zoo.contract.spec import ImageSpec
@@ -13,65 +15,105 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.outline import Made, outline_of
-from zoo.core.tables import PlainTable
+from zoo.core.tables import PlainTable, console
 from zoo.core.text import say
 from zoo.data.registry import DATASETS
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.reading import Recipes, recipe_folder
 from zoo.shelf.find import available
-from zoo.show.gallery.exhibit import exhibit, exhibits
+from zoo.show.gallery.exhibit import Exhibit, exhibit, exhibits
 from zoo.show.gallery.table import markdown
+from zoo.show.shelf import check_filters, chosen
 
 __all__ = ["main"]
 
+Rows = list[dict[str, Any]]
 
-def shelf_table(recipes: Recipes) -> PlainTable:
-    """Returns the published models, each with the score that stands for it."""
-    table = PlainTable(
-        "Published models: zoo.load(name)", "name", "model", "data", "weights", "score"
-    )
+
+# ---------------------------------------------------------------- what there is
+
+
+def published(recipes: Recipes, asked: argparse.Namespace) -> Rows:
+    """Lists the published models that are asked for, each with the score that stands for it."""
+    return list(_published(recipes, asked))
+
+
+def _published(recipes: Recipes, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    filters = (asked.pattern, asked.family, asked.data, asked.can)
     for name in available():
+        if not fnmatchcase(name, asked.pattern):
+            continue
         try:
             shown = exhibit(name, recipes=recipes)
         except UserError as error:
-            table.add_row(name, "unusable", "", "", error)
+            yield {"name": name, "unusable": str(error)}
             continue
-        score = "" if shown.headline is None else f"{shown.ours}  {shown.headline['name']}"
-        table.add_row(name, shown.family, shown.data, shown.size, score)
-    return table
+        if chosen([shown], *filters):
+            yield _told(shown)
 
 
-def recipe_table(recipes: Recipes) -> PlainTable:
-    """Returns the recipes."""
-    table = PlainTable("Recipes: python -m zoo.fit recipes/NAME.yaml", "name", "model", "data")
+def _told(shown: Exhibit) -> dict[str, Any]:
+    score, paper = shown.headline, shown.comparison
+    return {
+        "name": shown.name,
+        "family": shown.family,
+        "data": shown.data,
+        "can": list(shown.can),
+        "bytes": shown.card["weights"].get("bytes"),
+        "numbers": shown.card["weights"].get("numbers"),
+        "size": shown.size,
+        "score": None if score is None else {"name": score["name"], "value": score["value"]},
+        "figure": shown.ours,
+        "paper": None if paper is None else paper.value,
+        "training_seconds": (shown.card.get("training") or {}).get("training_seconds"),
+    }
+
+
+def written(recipes: Recipes, asked: argparse.Namespace) -> Rows:
+    """Lists the recipes that are asked for."""
+    rows: Rows = []
     for path in sorted(recipe_folder().glob("*.yaml")):
+        if not fnmatchcase(path.stem, asked.pattern):
+            continue
         try:
             recipe = recipes[path]
         except UserError as error:
-            table.add_row(path.stem, "unusable", error)
+            rows.append({"name": path.stem, "unusable": str(error)})
             continue
-        table.add_row(path.stem, *(class_name(kind, recipe[kind]) for kind in ("model", "data")))
-    return table
+        family, data = (class_name(kind, recipe[kind]) for kind in ("model", "data"))
+        fits = asked.family in (None, family) and asked.data in (None, data)
+        if fits and (asked.can is None or asked.can in _can(family)):
+            rows.append({"name": path.stem, "family": family, "data": data})
+    return rows
 
 
-def model_table() -> PlainTable:
-    """Returns the families with what each can do."""
-    table = PlainTable("Families", "model", "can")
-    for name in MODELS:
-        table.add_row(name, ", ".join(capabilities_of(outline_of(MODELS, name).methods)))
-    return table
+def families(asked: argparse.Namespace) -> Rows:
+    """Lists the families that are asked for, with what each can do."""
+    return [
+        {"name": name, "can": _can(name)}
+        for name in MODELS
+        if asked.family in (None, name) and (asked.can is None or asked.can in _can(name))
+    ]
 
 
-def data_table() -> PlainTable:
-    """Returns the data sets."""
-    table = PlainTable("Data sets", "name", "images", "classes", "needs")
+def _can(family: str) -> list[str]:
+    return list(capabilities_of(outline_of(MODELS, family).methods)) if family in MODELS else []
+
+
+def data_sets(asked: argparse.Namespace) -> Rows:
+    """Lists the data sets that are asked for."""
+    rows: Rows = []
     for name in DATASETS:
         spec = _native(name)
-        shape = "x".join(map(str, spec.shape)) if spec else "as they are"
-        classes = str(spec.classes) if spec else "from folders"
-        table.add_row(name, shape, classes, outline_of(DATASETS, name).facts.get("needs", ""))
-    return table
+        row = {
+            "name": name,
+            "images": "x".join(map(str, spec.shape)) if spec else "as they are",
+            "classes": spec.classes if spec else None,
+            "needs": outline_of(DATASETS, name).facts.get("needs", ""),
+        }
+        rows += [row] if asked.data in (None, name) else []
+    return rows
 
 
 def _native(name: str) -> ImageSpec | None:
@@ -82,8 +124,49 @@ def _native(name: str) -> ImageSpec | None:
     return ImageSpec(*made.positional, **made.named) if isinstance(made, Made) else None
 
 
+# ---------------------------------------------------------------- how it is shown
+
+
+def _table(rows: Rows, *columns: str) -> PlainTable:
+    """Lays rows out; names are never broken, and an unusable entry says why it is."""
+    table = PlainTable("")
+    for column in columns:
+        table.add_column(column, no_wrap=column in ("name", "family", "data", "size"))
+    for row in rows:
+        told = row
+        if "unusable" in row:
+            told = {"name": row["name"], "family": "unusable", columns[-1]: row["unusable"]}
+        table.add_row(*(_cell(told.get(column)) for column in columns))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "" if value is None else str(value)
+
+
+def _tables(found: dict[str, Rows]) -> Iterator[tuple[str, PlainTable]]:
+    shelf = [
+        {**row, "score": f"{row['figure']}  {row['score']['name']}"} if row.get("score") else row
+        for row in found["models"]
+    ]
+    data = [{**row, "classes": row["classes"] if row["classes"] is not None else "from folders"}
+            for row in found["data"]]  # fmt: skip
+    columns = ("name", "family", "data")
+    yield "Published models: zoo.load(name)", _table(shelf, *columns, "size", "score")
+    yield "Recipes: python -m zoo.fit recipes/NAME.yaml", _table(found["recipes"], *columns)
+    yield "Families", _table(found["families"], "name", "can")
+    yield "Data sets", _table(data, "name", "images", "classes", "needs")
+
+
 def _parser() -> Parser:
     parser = Parser("zoo.list", __doc__)
+    parser.add_argument("pattern", nargs="?", default="*", help="only names like this: 'vae*'")
+    parser.add_argument("--family", help="only of this family, such as VAE")
+    parser.add_argument("--data", help="only of this data set, such as MNIST")
+    parser.add_argument("--can", metavar="WHAT", help="only what can do this, such as traverse")
+    parser.add_argument("--json", action="store_true", help="print it all as JSON, for programs")
     parser.add_argument(
         "--markdown",
         action="store_true",
@@ -97,18 +180,35 @@ def _left_out(name: str, error: UserError) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Prints the four tables.
+    """Prints the four tables, or those of what is asked for.
 
     Raises:
         UserError: if anything in the request is wrong.
     """
-    if _parser().read(arguments).markdown:
-        print(markdown(exhibits(unusable=_left_out)))
+    asked = _parser().read(arguments)
+    check_filters(asked.family, asked.data, asked.can)
+    filters = (asked.pattern, asked.family, asked.data, asked.can)
+    if asked.markdown:
+        if asked.json:
+            raise UserError("--json and --markdown are two ways to print; choose one.")
+        print(markdown(chosen(exhibits(unusable=_left_out), *filters)))
         return
-    console, recipes = Console(), Recipes()
-    for table in (shelf_table(recipes), recipe_table(recipes), model_table(), data_table()):
-        console.print(table)
-        console.print()
+    recipes = Recipes()
+    found = {"models": published(recipes, asked), "recipes": written(recipes, asked)}
+    named = asked.pattern != "*"
+    found["families"] = [] if named or asked.data else families(asked)
+    found["data"] = [] if named or asked.family or asked.can else data_sets(asked)
+    if asked.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    if not any(found.values()):
+        raise UserError("there is nothing of that kind; python -m zoo.list shows all there is.")
+    screen = console()
+    for title, table in _tables(found):
+        if table.row_count or filters == ("*", None, None, None):
+            screen.print(title, style="bold", soft_wrap=True, highlight=False)
+            screen.print(table)
+            screen.print()
 
 
 main = command("zoo.list", run)

@@ -109,9 +109,9 @@ def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> di
 
 def report(subjects: Mapping[str, Subject], root: Path) -> None:
     """Scores all models, prints a line for each, and writes a picture and a JSON of all scores."""
-    from rich.console import Console
     from rich.markup import escape
 
+    from zoo.core.tables import console as screen
     from zoo.judge.subject import data_for
     from zoo.show.comparison import compare, save_samples
 
@@ -121,7 +121,7 @@ def report(subjects: Mapping[str, Subject], root: Path) -> None:
         groups.setdefault(bits, {})[name] = subject
     reports = {n: r for members in groups.values() for n, r in compare(members, "quick").items()}
     write_json(root / "tour.json", reports)
-    console = Console()
+    console = screen()
     for table in overview(reports):
         console.print(table)
         console.print()

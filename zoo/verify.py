@@ -114,11 +114,10 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError("which model? Name some, or say --all; python -m zoo.list shows them.")
     for name in options.names:
         check_model(name)
-    from rich.console import Console
-
     from zoo.core.tables import PlainTable
+    from zoo.core.tables import console as screen
 
-    console, good, unusable = Console(), True, 0
+    console, good, unusable = screen(), True, 0
     for name in names:
         try:
             table, agrees = verify(name, options.protocol, options.root, options.device)

@@ -2,7 +2,9 @@
 
 import importlib
 import io
+import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -155,6 +157,64 @@ def test_the_list_names_everything_there_is(shelf, monkeypatch, capsys):
     assert line.split()[:3] == ["tiny", "InfoGAN", "Digits"] and "0.25  second" in line
     line = next(line for line in out.splitlines() if line.startswith("InfoGAN"))
     assert "sample" in line and "traverse" in line and "classify" in line
+
+
+def test_a_name_that_is_piped_is_whole_however_narrow_the_screen():
+    environment = {**os.environ, "COLUMNS": "40", "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", "zoo.list"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    rows = [row.split() for row in done.stdout.splitlines() if row.strip()]
+    for name in zoo.available():
+        card = zoo.card(name)
+        wanted = [name, card.family, *card.data.split(), *card.size.split()]
+        assert sum(row[: len(wanted)] == wanted for row in rows) == 1, name
+        if card.headline:
+            assert sum(row[0] == name and row[-1] == card.headline["name"] for row in rows) == 1
+
+
+@pytest.mark.parametrize(
+    "filters", [{"family": "VAE"}, {"data": "MNIST", "can": "traverse"}, {"can": "features"}]
+)
+def test_the_list_is_filtered_as_the_shelf_is_and_json_says_it_all(filters, capsys):
+    words = [word for name, value in filters.items() for word in (f"--{name}", value)]
+    assert zoo.list.main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in told["models"]] == zoo.available(**filters) != []
+    for row in told["models"]:
+        card = zoo.card(row["name"])
+        assert row["bytes"] == card["weights"]["bytes"]
+        assert row["score"] in ({k: score[k] for k in ("name", "value")} for score in card.scores)
+    recipes = {row["name"]: row for row in told["recipes"]}
+    assert recipes and (not told["data"] or filters.keys() == {"data"})
+    for row in recipes.values():
+        assert filters.get("family") in (None, row["family"])
+        assert filters.get("data") in (None, row["data"])
+    assert zoo.list.main(words) == 0
+    first = [row.split()[0] for row in capsys.readouterr().out.splitlines() if row.strip()]
+    shown = {*zoo.available(**filters), *recipes}
+    assert shown <= {*first} and not ({*zoo.available()} - shown) & {*first}
+
+
+def test_the_list_takes_a_pattern(capsys):
+    assert zoo.list.main(["vae*", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in told["models"]] == zoo.available("vae*")
+    assert all(row["name"].startswith("vae") for row in told["recipes"]) and not told["data"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--family vae", "unknown family 'vae'. Did you mean VAE?"),
+        ("--data MNISD", "unknown data set 'MNISD'. Did you mean MNIST?"),
+        ("--can draw", "unknown capability 'draw'."),
+        ("nothing*", "there is nothing of that kind"),
+        ("--json --markdown", "two ways to print"),
+    ],
+)
+def test_wrong_wishes_for_lists_are_refused(line, words, capsys):
+    assert zoo.list.main(line.split()) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_one_damaged_entry_does_not_hide_the_others(shelf, monkeypatch, capsys, tmp_path):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from zoo.core.text import clean
 
-__all__ = ["PlainTable", "styled"]
+__all__ = ["PlainTable", "console", "styled"]
 
 LONGEST_CELL = 1000  # characters
+WHOLE_LINES = 10_000  # columns of what is read by programs
+
+
+def console() -> Console:
+    """Returns the screen; what is piped is as wide as it is, so that no name in it is broken."""
+    screen = Console()
+    return screen if screen.is_terminal else Console(width=WHOLE_LINES)
 
 
 class Styled(str):
@@ -28,14 +36,14 @@ class PlainTable(Table):
     """A table without lines. Its cells are text: nothing in them is read as markup or an escape.
 
     Args:
-        title: Stands above.
+        title: Stands above; nothing if it is empty.
         columns: Titles of columns; `add_column` adds others.
         caption: Stands below.
     """
 
     def __init__(self, title: object, *columns: str, caption: str | None = None) -> None:
         super().__init__(
-            title=styled(title), title_style="bold", title_justify="left", caption=caption,
+            title=styled(title) or None, title_style="bold", title_justify="left", caption=caption,
             box=None, pad_edge=False,
         )  # fmt: skip
         for column in columns:

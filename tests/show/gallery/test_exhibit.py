@@ -78,7 +78,7 @@ def test_a_recipe_of_another_model_or_other_data_is_not_its_recipe(shelf, codes,
 
 def test_training_and_sizes_in_short_words(shelf, shown, codes):
     assert shown["codes"].training == "1,317 s, 1 thread"
-    assert shown["cloud"].parameters == "0 k" and shown["cloud"].size.endswith(" kB")
+    assert shown["cloud"].parameters == "102" and shown["cloud"].size.endswith(" kB")
     gpu = {"training_seconds": 60.2, "device": "cuda:0", "gpu": "Some GPU", "processes": 4}
     codes([], training=gpu)
     found = only_codes(shelf)
