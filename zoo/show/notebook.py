@@ -55,5 +55,7 @@ def grid(images: Any, columns: int | None = None) -> Image.Image:
 
 
 def _spec_of(images: Any) -> ImageSpec | None:
-    shaped = isinstance(images, Tensor) and images.dim() == 4 and 0 not in images.shape[1:]
-    return ImageSpec(*images.shape[1:]) if shaped else None
+    if not isinstance(images, Tensor) or images.dim() != 4 or 0 in images.shape[1:]:
+        return None
+    channels, height, width = images.shape[1:]
+    return ImageSpec(channels, height, width)
