@@ -8,35 +8,39 @@ z is incompressible noise; c holds one categorical code and some continuous ones
 layers of D but the last, so it costs nearly nothing, and it applies to real images as well:
 `classify` reads the categorical code of an image without having seen a label.
 
-Reference: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel 2016, arXiv:1606.03657.
+Reference: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel 2016, arXiv:1606.03657; where the
+paper leaves a choice, the authors' code, github.com/openai/InfoGAN: D and Q make one step on
+their losses' sum, which trains the layers that they share, then G makes one on its own sum.
 
 Deviations:
 - The generator minimises -log D(G) (Goodfellow's non-saturating loss), as the authors' code does.
+- G's step uses the latents of D's step, not new ones, and z is normal, not uniform.
 - Leaner networks than the paper's 1024-unit layers, so that weights stay small.
+
+What goes beyond the paper is off by default, stands in the last part of this file, and is turned
+on by the recipes infogan_plus_*; it makes the file long:
 - D and Q look at images through random small affine maps, the same law for real and generated
-  ones. A code that must survive them cannot hide in the position or the slant of a few pixels.
-- Q trains its own layers only, on features that D learns for its own sake. In the paper the
-  information also trains the shared layers; then G and Q agree early on a code of their own that
-  has little to do with the classes of the data.
-- D and Q have dropout, and D learns faster; both make the code follow the classes sooner.
-- The information's weight starts near zero and grows geometrically (deterministic annealing). At
-  full weight from the start, the codes settle at once on a split of the images that training can
+  ones (`jitter`). A code that must survive them cannot hide in a digit's position or slant.
+- Q trains its own layers only, on features that D learns for its own sake (`own_layers`). Else G
+  and Q may agree early on a code that has little to do with the classes of the data.
+- D and Q have `dropout`; it makes the code follow the classes sooner.
+- The information's weight starts near zero and grows geometrically (`anneal_from`: deterministic
+  annealing). At full weight the codes settle at once on a split of the images that training can
   hardly leave again, such as two codes for one digit and one for two.
 - Q knows the codes' prior: its average over real images is drawn to the uniform law that the
-  codes are drawn from. Otherwise a code can stay nearly unused on real images.
+  codes are drawn from (`prior_weight`). Else a code can stay nearly unused on real images.
 - Once the information has its full weight, Q also learns from real images: where it is sure of
-  the code of an image, it is to give the same code to a randomly moved copy (Sohn et al. 2020,
-  arXiv:2001.07685). The generator's images are purer than Q's answers on real ones; this carries
-  the codes over.
+  the code of an image, it is to give the same code to a randomly moved copy (`agreement_weight`;
+  Sohn et al. 2020, arXiv:2001.07685).
 - The running statistics of D's and Q's batch normalisation come from real images alone, as they
-  are: that is what `classify` and `encode` are asked about.
-- Rates fall to zero over the second half of the training.
-- `sample` uses an exponential moving average of the generator.
-
-This head and the arguments, which turn deviations off, make the file long.
+  are (`real_statistics`): that is what `classify` and `encode` are asked about.
+- Rates fall to zero over the last part of the training (`decay`).
+- `sample` uses an exponential moving average of the generator (`ema_decay`).
 """
 
 from __future__ import annotations
+
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -81,19 +85,24 @@ class InfoGAN(Model):
         width: Channels of the finest feature map.
         features: Units of the layer shared by D and Q (1024 in the paper).
         hidden: Units of the generator's fully connected layer (1024 in the paper).
-        categorical_weight: Weight lambda of the categorical code's information (1 in the paper).
-        continuous_weight: Weight lambda of the continuous codes' information.
+        categorical_weight: Weight lambda of the categorical code's information.
+        continuous_weight: Weight lambda of the continuous codes' information (1 in the authors'
+            code for MNIST; the paper calls a smaller one usual).
+        lr_discriminator: Adam's rate for D and Q.
+        lr_generator: Adam's rate for G.
+        betas: Adam's decay rates.
+        own_layers: Beyond the paper, as all that follow: whether Q's loss trains Q's own layers
+            only, not those that it shares with D.
+        anneal_from: Share of `categorical_weight` at the start; it grows geometrically to 1 over
+            the first 60 % of the training. 1 for none.
         prior_weight: Weight of the pull of Q's average over real images to the codes' prior.
         agreement_weight: Weight of Q's agreement with its own sure answers on real images, from the
-            time on when the information has its full weight. 0 for none, as in the paper.
-        anneal_from: Share of `categorical_weight` at the start; it grows geometrically to 1 over
-            the first 60 % of the training. 1 for none, as in the paper.
-        dropout: Share of D's and Q's coarsest feature map that is dropped in training.
+            time on when the information has its full weight.
         jitter: Standard deviation of the affine maps' entries, 0 for none.
-        lr_discriminator: Adam's rate for D and Q (2e-4 in the paper).
-        lr_generator: Adam's rate for G (1e-3 in the paper).
-        betas: Adam's decay rates.
-        ema_decay: Decay of the generator's moving average.
+        dropout: Share of D's and Q's coarsest feature map that is dropped in training.
+        real_statistics: Whether the running statistics of D and Q come from real images alone.
+        decay: Share of the training, at its end, over which the rates fall to zero.
+        ema_decay: Decay of the generator's moving average, 0 for the generator as it is.
 
     Raises:
         UserError: on values that make no sense, or an image size that does not fit.
@@ -114,16 +123,20 @@ class InfoGAN(Model):
         features: int = 256,
         hidden: int = 512,
         categorical_weight: float = 1.0,
-        continuous_weight: float = 0.1,
-        prior_weight: float = 0.5,
-        agreement_weight: float = 1.0,
-        anneal_from: float = 0.05,
-        dropout: float = 0.3,
-        jitter: float = 0.15,
-        lr_discriminator: float = 4e-4,
+        continuous_weight: float = 1.0,
+        lr_discriminator: float = 2e-4,
         lr_generator: float = 1e-3,
         betas: tuple[float, float] = (0.5, 0.999),
-        ema_decay: float = 0.999,
+        # beyond the paper
+        own_layers: bool = False,
+        anneal_from: float = 1.0,
+        prior_weight: float = 0.0,
+        agreement_weight: float = 0.0,
+        jitter: float = 0.0,
+        dropout: float = 0.0,
+        real_statistics: bool = False,
+        decay: float = 0.0,
+        ema_decay: float = 0.0,
     ) -> None:
         super().__init__()
         check_arguments(
@@ -143,6 +156,7 @@ class InfoGAN(Model):
             lr_discriminator=(lr_discriminator, "[0, inf)"),
             lr_generator=(lr_generator, "[0, inf)"),
             betas=(betas, "[0, 1)"),
+            decay=(decay, "[0, 1]"),
             ema_decay=(ema_decay, "[0, 1)"),
         )
         self.save_hyperparameters(ignore=["spec"])
@@ -150,8 +164,6 @@ class InfoGAN(Model):
         self.spec = spec
         self.noise_dim, self.num_codes, self.continuous = noise_dim, categories, continuous
         self.categorical_weight, self.continuous_weight = categorical_weight, continuous_weight
-        self.prior_weight, self.agreement_weight = prior_weight, agreement_weight
-        self.anneal_from, self.jitter = anneal_from, jitter
         self.lr_discriminator, self.lr_generator, self.betas = lr_discriminator, lr_generator, betas
 
         self.code_size = noise_dim + categories + continuous
@@ -165,9 +177,13 @@ class InfoGAN(Model):
             nn.Linear(128, categories + continuous),
         )
         init_dcgan(self.generator, self.trunk, self.discriminator_head, self.code_head)
+        self.generator_ema = ema_of(self.generator, ema_decay)
+
+        self.own_layers, self.anneal_from = own_layers, anneal_from
+        self.prior_weight, self.agreement_weight = prior_weight, agreement_weight
+        self.jitter, self.real_statistics, self.decay = jitter, real_statistics, decay
         self.code_share: Tensor  # running average of Q(c | x) over real images
         self.register_buffer("code_share", torch.full((categories,), 1 / categories))
-        self.generator_ema = ema_of(self.generator, ema_decay)
 
     # ---------------------------------------------------------------- what a user calls
 
@@ -274,46 +290,40 @@ class InfoGAN(Model):
 
     # ---------------------------------------------------------------- the two players
 
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Makes one step of D and Q, then one of G, each on its loss less lambda L_I."""
+        if self.goes_beyond:
+            return self._step_beyond(batch, batch_idx)
+        optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
+        x = batch.image
+        fake, c, u = self._generate_like(x)
+
+        terms = self.discriminator_terms(x, fake.detach(), c, u)
+        record(self, {"discriminator_loss": terms["discriminator_loss"]})
+        loss = terms["discriminator_loss"] - self._weighted_information(terms)
+        minimise(self, optimizer_d, loss, counted=False)
+
+        with frozen(self.trunk, self.discriminator_head, self.code_head):
+            terms = self.generator_terms(fake, c, u)
+            record(self, terms)
+            loss = terms["generator_loss"] - self._weighted_information(terms)
+            minimise(self, optimizer_g, loss)
+        update_ema(self.generator_ema, self.generator)
+
     def discriminator_terms(
-        self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor, *, agree: bool = False
+        self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor
     ) -> dict[str, Tensor]:
-        """Computes the losses of D and Q for real images x and detached generated images.
-
-        With ``agree`` Q also learns its own sure answers on real images.
-        """
-        real_features = self.trunk(random_affine(x, self.jitter))
-        fake_features = self.trunk(random_affine(fake, self.jitter))
+        """Computes the losses of D and Q for real images x and detached generated images."""
+        real, generated = self.trunk(x), self.trunk(fake)
         loss = discriminator_loss(
-            self.discriminator_head(real_features).to(x.dtype),
-            self.discriminator_head(fake_features).to(x.dtype),
+            self.discriminator_head(real).to(x.dtype),
+            self.discriminator_head(generated).to(x.dtype),
         )
-        information = self._information(fake_features.detach(), c, u)
-        logits, _ = self._split(self.code_head(real_features.detach()).to(x.dtype))
-        terms = {"discriminator_loss": loss, **information, "code_prior_nats": self._prior(logits)}
-        if agree:
-            terms["disagreement_nats"] = self._disagreement(x, logits)
-        return terms
-
-    def _disagreement(self, x: Tensor, logits: Tensor) -> Tensor:
-        """Returns the cross entropy from Q's sure answers on x to its logits on moved copies."""
-        with answering(self.trunk, self.code_head):
-            q = in_chunks(lambda part: self.code_head(self.trunk(part)), x)
-        probability, code = self._split(q)[0].softmax(dim=1).max(dim=1)
-        return (F.cross_entropy(logits, code, reduction="none") * (probability > SURE)).mean()
-
-    def _prior(self, logits: Tensor) -> Tensor:
-        """Returns sum_c q(c) log(q(c) / p(c)), whose gradient sees the batch's part of q only.
-
-        q is Q(c | x) averaged over the batch in the first place, and over many past batches in
-        the logarithm: one batch alone is never balanced, and should not be made so.
-        """
-        share = logits.softmax(dim=1).mean(dim=0)
-        self.code_share.lerp_(share.detach(), 0.01)
-        return (share * (self.num_codes * self.code_share).log()).sum()
+        return {"discriminator_loss": loss, **self._information(generated, c, u)}
 
     def generator_terms(self, fake: Tensor, c: Tensor, u: Tensor) -> dict[str, Tensor]:
         """Computes the losses of G for its images and the codes that made them."""
-        features = self.trunk(random_affine(fake, self.jitter))
+        features = self.trunk(fake)
         loss = generator_loss(self.discriminator_head(features).to(fake.dtype))
         return {"generator_loss": loss, **self._information(features, c, u)}
 
@@ -324,47 +334,13 @@ class InfoGAN(Model):
             terms["continuous_information_nats"] = gaussian_information(mean, u)
         return terms
 
-    def _objective(self, terms: dict[str, Tensor], loss: str, share: float = 1.0) -> Tensor:
-        weight = self.categorical_weight * share
-        objective = terms[loss] - weight * terms["categorical_information_nats"]
+    def _weighted_information(self, terms: dict[str, Tensor], share: float = 1.0) -> Tensor:
+        """Returns lambda L_I, a scalar; ``share`` scales the categorical code's weight."""
+        information = share * self.categorical_weight * terms["categorical_information_nats"]
         if self.continuous:
-            objective = objective - self.continuous_weight * terms["continuous_information_nats"]
-        for name, weight in (
-            ("code_prior_nats", self.prior_weight),
-            ("disagreement_nats", self.agreement_weight),
-        ):
-            if name in terms:
-                objective = objective + weight * terms[name]
-        return objective
-
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Updates D and Q on real and generated images, then G and its average."""
-        optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
-        done = progress(self)
-        share = self.anneal_from ** max(0.0, 1 - done / ANNEALED)
-        fade(optimizer_d, self.lr_discriminator, done, 0.5)
-        fade(optimizer_g, self.lr_generator, done, 0.5)
-        x = batch.image
-        z, c, u = self._latents(len(x), None)
-        z, c, u = z.to(x), c.to(x.device), u.to(x)
-        fake = self.generator(self._join(z, c, u)).to(x.dtype).sigmoid()
-
-        with fixed_statistics(self.trunk, self.code_head):
-            agree = self.agreement_weight > 0 and done >= ANNEALED
-            terms = self.discriminator_terms(x, fake.detach(), c, u, agree=agree)
-            own = ("discriminator_loss", "code_prior_nats", "disagreement_nats")
-            record(self, {name: terms[name] for name in own if name in terms})
-            objective = self._objective(terms, "discriminator_loss")
-            minimise(self, optimizer_d, objective, counted=False)
-
-            with frozen(self.trunk, self.discriminator_head, self.code_head):
-                terms = self.generator_terms(fake, c, u)
-                record(self, terms)
-                minimise(self, optimizer_g, self._objective(terms, "generator_loss", share))
-        update_ema(self.generator_ema, self.generator)
-        if batch_idx % MEASURE_EVERY == 0:
-            with measuring_statistics(self.trunk, self.code_head):
-                self.code_head(self.trunk(x))
+            continuous = self.continuous_weight * terms["continuous_information_nats"]
+            information = information + continuous
+        return information
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Returns Adam for D and Q, and Adam for G."""
@@ -382,8 +358,99 @@ class InfoGAN(Model):
         u = uniform(n, self.continuous, generator=generator) * 2 - 1
         return z, c, u
 
+    def _generate_like(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Generates as many images as x holds; returns them, their categories and codes."""
+        z, c, u = self._latents(len(x), None)
+        z, c, u = z.to(x), c.to(x.device), u.to(x)
+        return self.generator(self._join(z, c, u)).to(x.dtype).sigmoid(), c, u
+
     def _join(self, z: Tensor, c: Tensor, u: Tensor) -> Tensor:
         return torch.cat([z, F.one_hot(c, self.num_codes).to(z.dtype), u], dim=1)
 
     def _split(self, q: Tensor) -> tuple[Tensor, Tensor]:
         return q[:, : self.num_codes], q[:, self.num_codes :]
+
+    # ---------------------------------------------------------------- beyond the paper
+
+    @property
+    def goes_beyond(self) -> bool:
+        """Whether an argument asks for more than the paper's step."""
+        extra = self.prior_weight or self.agreement_weight or self.jitter or self.decay
+        return bool(extra or self.own_layers or self.real_statistics or self.anneal_from < 1)
+
+    def _step_beyond(self, batch: Batch, batch_idx: int) -> None:
+        """Does what `training_step` does, with all that the arguments ask for besides."""
+        optimizer_d, optimizer_g = self.optimizers()  # type: ignore[misc]
+        done = progress(self)
+        share = self.anneal_from ** max(0.0, 1 - done / ANNEALED)
+        fade(optimizer_d, self.lr_discriminator, done, self.decay)
+        fade(optimizer_g, self.lr_generator, done, self.decay)
+        x, judges = batch.image, (self.trunk, self.discriminator_head, self.code_head)
+        fake, c, u = self._generate_like(x)
+
+        with fixed_statistics(*judges) if self.real_statistics else nullcontext():
+            agree = self.agreement_weight > 0 and done >= ANNEALED
+            terms = self.discriminator_terms_beyond(x, fake.detach(), c, u, agree=agree)
+            own = ("discriminator_loss", "code_prior_nats", "disagreement_nats")
+            record(self, {name: terms[name] for name in own if name in terms})
+            minimise(self, optimizer_d, self._discriminator_objective(terms), counted=False)
+
+            with frozen(*judges):
+                terms = self.generator_terms(random_affine(fake, self.jitter), c, u)
+                record(self, terms)
+                loss = terms["generator_loss"] - self._weighted_information(terms, share)
+                minimise(self, optimizer_g, loss)
+        update_ema(self.generator_ema, self.generator)
+        if self.real_statistics and batch_idx % MEASURE_EVERY == 0:
+            with measuring_statistics(*judges):
+                self.code_head(self.trunk(x))
+
+    def discriminator_terms_beyond(
+        self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor, *, agree: bool = False
+    ) -> dict[str, Tensor]:
+        """Computes the losses of D and Q for real images x and detached generated images.
+
+        With ``agree`` Q also learns its own sure answers on real images.
+        """
+        real = self.trunk(random_affine(x, self.jitter))
+        generated = self.trunk(random_affine(fake, self.jitter))
+        loss = discriminator_loss(
+            self.discriminator_head(real).to(x.dtype),
+            self.discriminator_head(generated).to(x.dtype),
+        )
+        seen = generated.detach() if self.own_layers else generated
+        terms = {"discriminator_loss": loss, **self._information(seen, c, u)}
+        if self.prior_weight or agree:
+            logits, _ = self._split(self.code_head(real.detach()).to(x.dtype))
+            if self.prior_weight:
+                terms["code_prior_nats"] = self._prior(logits)
+            if agree:
+                terms["disagreement_nats"] = self._disagreement(x, logits)
+        return terms
+
+    def _discriminator_objective(self, terms: dict[str, Tensor]) -> Tensor:
+        loss = terms["discriminator_loss"] - self._weighted_information(terms)
+        for name, weight in (
+            ("code_prior_nats", self.prior_weight),
+            ("disagreement_nats", self.agreement_weight),
+        ):
+            if name in terms:
+                loss = loss + weight * terms[name]
+        return loss
+
+    def _prior(self, logits: Tensor) -> Tensor:
+        """Returns sum_c q(c) log(q(c) / p(c)), whose gradient sees the batch's part of q only.
+
+        q is Q(c | x) averaged over the batch in the first place, and over many past batches in
+        the logarithm: one batch alone is never balanced, and should not be made so.
+        """
+        share = logits.softmax(dim=1).mean(dim=0)
+        self.code_share.lerp_(share.detach(), 0.01)
+        return (share * (self.num_codes * self.code_share).log()).sum()
+
+    def _disagreement(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Returns the cross entropy from Q's sure answers on x to its logits on moved copies."""
+        with answering(self.trunk, self.code_head):
+            q = in_chunks(lambda part: self.code_head(self.trunk(part)), x)
+        probability, code = self._split(q)[0].softmax(dim=1).max(dim=1)
+        return (F.cross_entropy(logits, code, reduction="none") * (probability > SURE)).mean()
