@@ -15,18 +15,24 @@ guesses y: its posterior given z and w follows from Bayes' rule,
 Reference: Dilokthanakul, Mediano, Garnelo, Lee, Salimbeni, Arulkumaran, Shanahan 2016,
 arXiv:1611.02648, Eqs. 2 to 5; the paper's x is our z, its z our y, its y our image x.
 
-Deviations:
-- With two `views`, a training image is seen through two random small affine maps that share y but
-  neither z nor w: p(x, x') = sum_y p(y) p(x | y) p(x' | y). A cluster then cannot stand for the
-  slant or the position of a digit, which two views do not share. The paper has one view, as is.
-- The average of p(y | z, w) over a batch is drawn to p(y), with the weight `balance`. Without it
-  one component takes all images in the first epoch and keeps them.
-- The y-prior term is free up to `free_nats` for each image, the paper's remedy against
-  components that stay alike (its Section 3.3); ours is free altogether from log K on.
-- The components' means begin apart, drawn from N(0, 0.3^2).
-- Adam's rate falls along a cosine to zero.
+Of the y-prior, a batch's mean is free up to lambda (`free_nats`), the paper's remedy against
+components that stay alike (its Section 3.3); 0.5 nats is the default of the authors' code,
+github.com/Nat-D/GMVAE, where its older weights of this term (``cvWeight``, ``zPriorWeight``) are 1.
+Above lambda that code also turns the sign of one gradient, of the conditional prior with respect
+to p(y | z, w); here all gradients are those of the bound.
 
-This head and the arguments, which turn deviations off, make the file long.
+Deviations:
+- Leaner networks than the paper's convolutions, with SiLU and without batch normalisation.
+
+What goes beyond the paper is off by default, stands in the last part of this file, and is turned
+on by the recipes gmvae_plus_*; it makes the file long:
+- With two `views`, a training image is seen through two random small affine maps (`jitter`) that
+  share y but neither z nor w: p(x, x') = sum_y p(y) p(x | y) p(x' | y). A cluster then cannot
+  stand for the slant or the position of a digit, which two views do not share.
+- The average of p(y | z, w) over a batch is drawn to p(y), with the weight `balance`.
+- With `free_nats` from log K on, the y-prior is free altogether, and only `balance` is left of it.
+- The components' means begin `apart`, the w-prior comes in slowly (`warmup`), and Adam's rate
+  falls along a cosine to zero (`cosine`).
 """
 
 from __future__ import annotations
@@ -56,7 +62,6 @@ __all__ = ["GMVAE"]
 
 Network = Literal["mlp", "conv"]
 
-APART = 0.3  # standard deviation of the components' means at the start
 AT_ONCE = 1000  # latents that pass the decoder at once in a bound
 
 
@@ -82,13 +87,17 @@ class GMVAE(Model):
         hidden: Units of the encoder's hidden layers, and in reverse of the decoder's (``mlp``).
         width: Channels of the finest feature map (``conv``).
         prior_hidden: Units of the hidden layer between w and the components.
-        free_nats: Nats of the y-prior term that cost nothing, the paper's lambda.
-        balance: Weight of the distance between the average of p(y | z, w) and p(y).
-        views: Views of each training image that share y; 1 as in the paper.
-        jitter: Standard deviation of the entries of the affine maps of the views, 0 for none.
-        warmup: Share of the training over which the weight of the w-prior rises from 0 to 1.
-        lr: Adam's rate at the start.
+        free_nats: Nats of the y-prior, on average over a batch, that cost nothing; the paper's
+            lambda.
+        samples: Number M of samples of z and w for each image (1 and 10 in the paper).
+        lr: Adam's rate.
         betas: Adam's decay rates.
+        views: Beyond the paper, as all that follow: views of each training image that share y.
+        jitter: Standard deviation of the entries of the affine maps of the views, 0 for none.
+        balance: Weight of the distance between the average of p(y | z, w) and p(y).
+        apart: Standard deviation of the components' means at the start; 0 for torch's own start.
+        warmup: Share of the training over which the weight of the w-prior rises from 0 to 1.
+        cosine: Whether the rate falls along a cosine to zero.
 
     Raises:
         UserError: on values that make no sense, or an image size that does not fit.
@@ -96,7 +105,6 @@ class GMVAE(Model):
 
     summary = "a VAE that sorts images into clusters without being told any class."
     expects_bits = True
-    over_batches = "the balance of its components"
 
     def __init__(
         self,
@@ -108,13 +116,17 @@ class GMVAE(Model):
         hidden: tuple[int, ...] = (500, 500),
         width: int = 32,
         prior_hidden: int = 200,
-        free_nats: float = 3.0,
-        balance: float = 10.0,
-        views: int = 2,
-        jitter: float = 0.15,
-        warmup: float = 0.0,
-        lr: float = 2e-3,
+        free_nats: float = 0.5,
+        samples: int = 1,
+        lr: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.999),
+        # beyond the paper
+        views: int = 1,
+        jitter: float = 0.0,
+        balance: float = 0.0,
+        apart: float = 0.0,
+        warmup: float = 0.0,
+        cosine: bool = False,
     ) -> None:
         super().__init__()
         check_arguments(
@@ -125,20 +137,20 @@ class GMVAE(Model):
             width=(width, "[1, inf)"),
             prior_hidden=(prior_hidden, "[1, inf)"),
             free_nats=(free_nats, "[0, inf)"),
-            balance=(balance, "[0, inf)"),
-            views=(views, "[1, inf)"),
-            jitter=(jitter, "[0, inf)"),
-            warmup=(warmup, "[0, 1]"),
+            samples=(samples, "[1, inf)"),
             lr=(lr, "[0, inf)"),
             betas=(betas, "[0, 1)"),
+            views=(views, "[1, inf)"),
+            jitter=(jitter, "[0, inf)"),
+            balance=(balance, "[0, inf)"),
+            apart=(apart, "[0, inf)"),
+            warmup=(warmup, "[0, 1]"),
         )
         check_choice("--model.network", network, get_args(Network))
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.num_codes = spec, components
         self.latent_dim, self.style_dim = latent_dim, style_dim
-        self.free_nats, self.balance = free_nats, balance
-        self.views, self.jitter = views, jitter
-        self.warmup, self.lr, self.betas = warmup, lr, betas
+        self.free_nats, self.samples, self.lr, self.betas = free_nats, samples, lr, betas
         self.prefers_bf16 = network == "conv"
 
         said = 2 * latent_dim + 2 * style_dim
@@ -149,9 +161,15 @@ class GMVAE(Model):
             self.encoder = ResidualEncoder(*spec.shape, width, said)
             self.decoder = ResidualDecoder(latent_dim, *spec.shape, width)
         self.components = MLP(style_dim, (prior_hidden,), (components, 2, latent_dim), nn.Tanh)
-        last = next(m for m in reversed(self.components.layers) if isinstance(m, nn.Linear))
-        with torch.no_grad():
-            last.bias.zero_().view(components, 2, latent_dim)[:, 0].normal_(0, APART)
+
+        self.views, self.jitter, self.balance = views, jitter, balance
+        self.warmup, self.cosine = warmup, cosine
+        if balance or free_nats:
+            self.over_batches = "the balance of its components" if balance else "its free nats"
+        if apart:
+            last = next(m for m in reversed(self.components.layers) if isinstance(m, nn.Linear))
+            with torch.no_grad():
+                last.bias.zero_().view(components, 2, latent_dim)[:, 0].normal_(0, apart)
 
     # ---------------------------------------------------------------- what a user calls
 
@@ -292,55 +310,52 @@ class GMVAE(Model):
 
     # ---------------------------------------------------------------- learning
 
-    def terms(self, x: Tensor, views: int = 1) -> dict[str, Tensor]:
-        """Computes the four terms of the bound with one sample of z and w.
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns minus the bound, lambda of the y-prior free; logs its terms unweighted."""
+        if self.goes_beyond:
+            return self._loss_beyond(batch.image)
+        means = {name: term.mean() for name, term in self.terms(batch.image, self.samples).items()}
+        record(self, {"nelbo_nats": torch.stack([*means.values()]).sum(), **means})
+        costly = means["y_rate_nats"].clamp(min=self.free_nats)
+        return means["distortion_nats"] + means["z_rate_nats"] + means["w_rate_nats"] + costly
+
+    def terms(self, x: Tensor, samples: int = 1) -> dict[str, Tensor]:
+        """Computes the four terms of the bound.
 
         Args:
-            x: Images in [0, 1]; views of one image follow one another, shape (B * views, C, H, W).
-            views: Number of views that share y.
+            x: Images in [0, 1], shape (B, C, H, W).
+            samples: Number of samples of z and w; the terms are averaged over them.
 
         Returns:
-            Nats per view, of shape (B,): ``distortion_nats``, ``z_rate_nats``,
-            ``w_rate_nats`` and ``y_rate_nats``, the last before any of it is free; besides, a
-            scalar ``imbalance_nats``, the distance of the average p(y | z, w) from p(y).
+            Nats per example, of shape (B,): ``distortion_nats``, ``z_rate_nats``,
+            ``w_rate_nats`` and ``y_rate_nats``, the last before any of it is free.
         """
-        code = self._read(x)
-        z, w = self._draw(code)
-        mean, log_var = self._prior(w)
-        log_z = gaussian_log_prob(z[:, None], mean, log_var / 2).sum(dim=2)  # (B V, K)
-        logits = log_z.unflatten(0, (-1, views)).sum(dim=1)  # the prior of y is uniform
-        posterior = logits.softmax(dim=1)  # (B, K)
-        rates = gaussian_kl(code.z_mean[:, None], code.z_log_var[:, None], mean, log_var).sum(dim=2)
-        w_rate = standard_normal_kl(code.w_mean, code.w_log_var).sum(dim=1)
-
-        def per_view(values: Tensor) -> Tensor:
-            return values.unflatten(0, (-1, views)).mean(dim=1)
-
+        distortion, log_z, rates, w_rate = self._parts(x, samples)
+        posterior = log_z.softmax(dim=2)  # p(y | z, w), the prior of y being uniform
         return {
-            "distortion_nats": per_view(-self._log_likelihood(x, z)),
-            "z_rate_nats": (posterior * per_view(rates)).sum(dim=1),
-            "w_rate_nats": per_view(w_rate),
-            "y_rate_nats": categorical_kl(logits) / views,
-            "imbalance_nats": categorical_kl(posterior.mean(dim=0).log()),
+            "distortion_nats": distortion.mean(dim=0),
+            "z_rate_nats": (posterior * rates).sum(dim=2).mean(dim=0),
+            "w_rate_nats": w_rate,
+            "y_rate_nats": categorical_kl(log_z).mean(dim=0),
         }
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Returns minus the bound, a part of the y-prior free; logs its terms unweighted."""
-        x = batch.image.repeat_interleave(self.views, dim=0)
-        if self.jitter:
-            x = random_affine(x, self.jitter)
-        terms = self.terms(x, self.views)
-        means = {name: term.mean() for name, term in terms.items()}
-        bound = [term for name, term in means.items() if name != "imbalance_nats"]
-        record(self, {"nelbo_nats": torch.stack(bound).sum(), **means})
-        costly = terms["y_rate_nats"].clamp(min=self.free_nats / self.views).mean()
-        weight = risen(self, self.warmup)
-        loss = means["distortion_nats"] + means["z_rate_nats"] + weight * means["w_rate_nats"]
-        return loss + costly + self.balance * means["imbalance_nats"]
+    def _parts(self, x: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Computes what the terms are made of, with S samples of z and w.
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Lets the rate fall along a cosine to zero."""
-        follow_cosine(self, self.lr)
+        Returns:
+            Nats: -log p(x | z), (S, B); log p(z | w, y), (S, B, K); the distances of q(z | x)
+            from p(z | w, y), (S, B, K), and of q(w | x) from p(w), (B,).
+        """
+        code = self._read(x)
+        many = Code(*(part.repeat(samples, 1) for part in code))
+        z, w = self._draw(many)
+        mean, log_var = self._prior(w)
+        log_z = gaussian_log_prob(z[:, None], mean, log_var / 2).sum(dim=2)
+        rates = gaussian_kl(many.z_mean[:, None], many.z_log_var[:, None], mean, log_var).sum(dim=2)
+        distortion = -self._log_likelihood(x.repeat(samples, 1, 1, 1), z)
+        w_rate = standard_normal_kl(code.w_mean, code.w_log_var).sum(dim=1)
+        shape = (samples, len(x))
+        return distortion.view(shape), log_z.unflatten(0, shape), rates.unflatten(0, shape), w_rate
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns Adam."""
@@ -362,3 +377,51 @@ class GMVAE(Model):
         mean, log_var = self._prior(w)
         row = torch.arange(len(y), device=y.device)
         return self.decode(mean[row, y] + (log_var[row, y] / 2).exp() * noise)
+
+    # ---------------------------------------------------------------- beyond the paper
+
+    @property
+    def goes_beyond(self) -> bool:
+        """Whether an argument asks for another loss than the paper's."""
+        return bool(self.views > 1 or self.jitter or self.balance or self.warmup)
+
+    def terms_of_views(self, x: Tensor, views: int, samples: int = 1) -> dict[str, Tensor]:
+        """Computes the terms where images share their component.
+
+        Args:
+            x: Images in [0, 1]; views of one image follow one another, shape (B * views, C, H, W).
+            views: Number of views that share y.
+            samples: Number of samples of z and w; the terms are averaged over them.
+
+        Returns:
+            The names of `terms`, in nats per view, of shape (B,); besides, a scalar
+            ``imbalance_nats``, the distance of the average p(y | z, w) from p(y).
+        """
+        distortion, log_z, rates, w_rate = self._parts(x, samples)
+        logits = log_z.unflatten(1, (-1, views)).sum(dim=2)  # (S, B, K)
+        posterior = logits.softmax(dim=2)
+        rates = rates.unflatten(1, (-1, views)).mean(dim=2)
+        return {
+            "distortion_nats": distortion.unflatten(1, (-1, views)).mean(dim=(0, 2)),
+            "z_rate_nats": (posterior * rates).sum(dim=2).mean(dim=0),
+            "w_rate_nats": w_rate.unflatten(0, (-1, views)).mean(dim=1),
+            "y_rate_nats": categorical_kl(logits).mean(dim=0) / views,
+            "imbalance_nats": categorical_kl(posterior.mean(dim=(0, 1)).log()),
+        }
+
+    def _loss_beyond(self, x: Tensor) -> Tensor:
+        """Returns minus the bound for views of images, weighted as the arguments say."""
+        x = random_affine(x.repeat_interleave(self.views, dim=0), self.jitter)
+        terms = self.terms_of_views(x, self.views, self.samples)
+        means = {name: term.mean() for name, term in terms.items()}
+        bound = [term for name, term in means.items() if name != "imbalance_nats"]
+        record(self, {"nelbo_nats": torch.stack(bound).sum(), **means})
+        costly = means["y_rate_nats"].clamp(min=self.free_nats / self.views)
+        weight = risen(self, self.warmup)
+        loss = means["distortion_nats"] + means["z_rate_nats"] + weight * means["w_rate_nats"]
+        return loss + costly + self.balance * means["imbalance_nats"]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Lets the rate fall along a cosine to zero, if asked to."""
+        if self.cosine:
+            follow_cosine(self, self.lr)
