@@ -17,7 +17,9 @@ CASES = [
     ("InfoGAN", {}, False, NORMS),
     ("InfoGAN", {}, True, ""),  # synchronised
     ("GAN", {"packing": 2}, True, "packs of 2 images"),
-    ("GMVAE", {}, False, "the balance of its components"),
+    ("GMVAE", {}, False, "its free nats"),
+    ("GMVAE", {"free_nats": 0.0}, False, ""),
+    ("GMVAE", {"balance": 1.0}, False, "the balance of its components"),
     ("BetaVAE", {"capacity": 5.0}, False, "the distance of the rate from its capacity"),
     ("RealNVP", {"norm": "batch"}, True, NORMS),  # a flow's own, which torch does not know
 ]

@@ -12,6 +12,7 @@ from zoo.models import GMVAE
 from zoo.models.variational.gmvae import Code
 
 SPEC = ImageSpec(1, 8, 8, 10)
+TERMS = ("distortion_nats", "z_rate_nats", "w_rate_nats", "y_rate_nats")
 OPTIONS = {"components": 4, "latent_dim": 3, "style_dim": 2, "hidden": (16,), "prior_hidden": 8}
 
 
@@ -33,34 +34,114 @@ def components(model, w):
     return Normal(mean, (log_var / 2).exp())  # (B, K, latent)
 
 
-@pytest.mark.parametrize("views", [1, 2])
-def test_terms_are_those_of_the_paper(views):
-    # Everything anew from torch.distributions, with y summed over explicitly.
+@pytest.mark.parametrize(("views", "samples"), [(1, 1), (1, 3), (2, 1), (2, 3)])
+def test_terms_are_those_of_the_paper(views, samples):
+    # Everything anew from torch.distributions, with y summed over explicitly and the samples in a
+    # loop; rejects a posterior of averaged samples, in the place of the average over posteriors,
+    # and a sum over samples.
     model, x = make(), bits(3 * views)
     torch.manual_seed(1)
-    terms = model.terms(x, views)
+    terms = model.terms(x, samples) if views == 1 else model.terms_of_views(x, views, samples)
     code = model._read(x)
     torch.manual_seed(1)
-    z, w = model._draw(code)
-    p = components(model, w)
-    joint = p.log_prob(z[:, None]).sum(2).exp().view(3, views, 4).prod(1) / 4
-    posterior = joint / joint.sum(1, keepdim=True)
+    z, w = model._draw(Code(*(part.repeat(samples, 1) for part in code)))
     q = Normal(code.z_mean, (code.z_log_var / 2).exp())
-    expected = torch.zeros(3, dtype=torch.float64)
-    for k in range(4):
-        pk = Normal(p.mean[:, k], p.stddev[:, k])
-        expected += posterior[:, k] * kl_divergence(q, pk).sum(1).view(3, views).mean(1)
-    torch.testing.assert_close(terms["z_rate_nats"], expected)
-    entropy = -(posterior * posterior.log()).sum(1)
-    torch.testing.assert_close(terms["y_rate_nats"], (math.log(4) - entropy) / views)
     qw = Normal(code.w_mean, (code.w_log_var / 2).exp())
-    w_rate = kl_divergence(qw, Normal(torch.zeros_like(w), torch.ones_like(w))).sum(1)
-    torch.testing.assert_close(terms["w_rate_nats"], w_rate.view(3, views).mean(1))
-    law = torch.distributions.Bernoulli(logits=model.decoder(z))
-    distortion = -law.log_prob(x).flatten(1).sum(1).view(3, views).mean(1)
-    torch.testing.assert_close(terms["distortion_nats"], distortion)
-    average = posterior.mean(0)
-    torch.testing.assert_close(terms["imbalance_nats"], (average * (4 * average).log()).sum())
+    expected = {name: torch.zeros(3, dtype=torch.float64) for name in TERMS}
+    average = torch.zeros(4, dtype=torch.float64)
+    for z_s, w_s in zip(z.chunk(samples), w.chunk(samples), strict=True):
+        p = components(model, w_s)
+        joint = p.log_prob(z_s[:, None]).sum(2).exp().view(3, views, 4).prod(1) / 4
+        posterior = joint / joint.sum(1, keepdim=True)
+        for k in range(4):
+            pk = Normal(p.mean[:, k], p.stddev[:, k])
+            rate = kl_divergence(q, pk).sum(1).view(3, views).mean(1)
+            expected["z_rate_nats"] += posterior[:, k] * rate / samples
+        entropy = -(posterior * posterior.log()).sum(1)
+        expected["y_rate_nats"] += (math.log(4) - entropy) / views / samples
+        w_rate = kl_divergence(qw, Normal(torch.zeros_like(w_s), torch.ones_like(w_s))).sum(1)
+        expected["w_rate_nats"] += w_rate.view(3, views).mean(1) / samples
+        law = torch.distributions.Bernoulli(logits=model.decoder(z_s))
+        distortion = -law.log_prob(x).flatten(1).sum(1).view(3, views).mean(1)
+        expected["distortion_nats"] += distortion / samples
+        average += posterior.mean(0) / samples
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, msg=name)
+    if views > 1:
+        imbalance = (average * (4 * average).log()).sum()
+        torch.testing.assert_close(terms["imbalance_nats"], imbalance)
+
+
+def test_more_samples_estimate_the_same_bound():
+    # Rejects samples that share their noise: then the spread would not shrink with their number.
+    model, x = make(), bits(1).expand(4000, -1, -1, -1)
+    with torch.no_grad():
+        one, ten = (torch.stack([*model.terms(x, m).values()]).sum(0) for m in (1, 10))
+    assert ten.var().item() == pytest.approx(one.var().item() / 10, rel=0.2)
+    assert ten.mean().item() == pytest.approx(one.mean().item(), abs=5 * one.std().item() / 60)
+
+
+def test_all_four_terms_have_a_gradient_under_the_defaults(monkeypatch):
+    # The y-prior above lambda pulls; rejects a default lambda from log K on, under which the
+    # fourth term is a constant.
+    plain = GMVAE(SPEC)
+    assert not plain.goes_beyond and plain.free_nats < math.log(plain.num_codes)
+    model, x = make(), bits(32)
+    assert model.free_nats == plain.free_nats
+    terms = model.terms(x)
+    assert terms["y_rate_nats"].mean() > model.free_nats
+    for name in TERMS:
+        slopes = torch.autograd.grad(
+            terms[name].mean(), list(model.parameters()), retain_graph=True, allow_unused=True
+        )
+        assert sum(s.abs().sum() for s in slopes if s is not None) > 1e-3, name
+    # and the loss has each of them with weight 1
+    monkeypatch.setattr("zoo.models.variational.gmvae.record", lambda *a, **k: None)
+    model.terms = lambda x, samples: terms
+    loss = model.training_step(type("Batch", (), {"image": x}), 0)
+    torch.testing.assert_close(loss, sum(term.mean() for term in terms.values()))
+
+
+SWITCHES = {"views": 2, "jitter": 0.2, "balance": 3.0, "warmup": 0.5, "samples": 4}
+
+
+@pytest.mark.parametrize("switch", sorted(SWITCHES))
+def test_each_switch_changes_the_loss(switch, monkeypatch):
+    # An argument that nothing reads would leave the same loss.
+    monkeypatch.setattr("zoo.models.variational.gmvae.record", lambda *a, **k: None)
+    monkeypatch.setattr("zoo.models.variational.gmvae.risen", lambda m, share: 0.5 if share else 1)
+    batch, losses = type("Batch", (), {"image": bits(16)}), []
+    for options in ({}, {switch: SWITCHES[switch]}):
+        model = make(**options)
+        assert model.goes_beyond == bool(options and switch != "samples")
+        torch.manual_seed(2)
+        losses.append(model.training_step(batch, 0).item())
+    assert abs(losses[0] - losses[1]) > 1e-6
+
+
+def test_with_one_view_and_no_weights_both_losses_are_one(monkeypatch):
+    monkeypatch.setattr("zoo.models.variational.gmvae.record", lambda *a, **k: None)
+    model, batch = make(samples=3), type("Batch", (), {"image": bits(8)})
+    torch.manual_seed(2)
+    paper = model.training_step(batch, 0)
+    torch.manual_seed(2)
+    torch.testing.assert_close(paper, model._loss_beyond(batch.image), rtol=1e-12, atol=0)
+
+
+def test_means_begin_apart_and_the_rate_falls_only_where_asked(monkeypatch):
+    torch.manual_seed(0)
+    plain, apart = (GMVAE(SPEC, latent_dim=50, apart=a) for a in (0.0, 0.8))
+    spread = [
+        m.components.layers[-2].bias.view(10, 2, 50)[:, 0].std().item() for m in (plain, apart)
+    ]
+    assert spread[0] < 0.06 and spread[1] == pytest.approx(0.8, rel=0.15)
+    called = []
+    monkeypatch.setattr(
+        "zoo.models.variational.gmvae.follow_cosine", lambda m, lr: called.append(lr)
+    )
+    for cosine in (False, True):
+        GMVAE(SPEC, cosine=cosine, lr=3e-3).on_train_batch_start(None, 0)
+    assert called == [3e-3]
 
 
 def test_components_that_are_all_standard_normal_make_a_plain_vae():
@@ -80,7 +161,7 @@ def test_components_that_are_all_standard_normal_make_a_plain_vae():
     many = x[:1].expand(20_000, -1, -1, -1)
     with torch.no_grad():
         terms, bound = model.terms(many), model.elbo(many)
-    nelbo = sum(terms[name].mean() for name in terms if name != "imbalance_nats")
+    nelbo = sum(term.mean() for term in terms.values())
     error = bound.std().item() / math.sqrt(len(many))
     assert bound.mean().item() == pytest.approx(-nelbo.item(), abs=6 * error)
 
@@ -90,7 +171,7 @@ def test_bound_is_above_the_papers_and_rises_with_samples():
     model, x = make(), bits(1).expand(20_000, -1, -1, -1)
     with torch.no_grad():
         terms = model.terms(x)
-        paper = -sum(terms[name].mean() for name in terms if name != "imbalance_nats")
+        paper = -sum(term.mean() for term in terms.values())
         one = model.elbo(x)
         ten = model.elbo(x[:2000], 10)
     error = 4 * one.std() / math.sqrt(20_000)
@@ -139,24 +220,28 @@ def test_samples_of_a_component_come_from_it():
 
 
 @pytest.mark.parametrize("free", [0.0, 0.4, 9.0])
-def test_free_nats_cost_nothing(free, monkeypatch):
-    model = make(free_nats=free, views=1, jitter=0.0, balance=3.0)
+@pytest.mark.parametrize("beyond", [False, True])
+def test_free_nats_of_a_batch_cost_nothing(free, beyond, monkeypatch):
+    # The mean over the batch counts, .6 here, as in the authors' code; for .4 each image by itself
+    # would give .7.
+    model = make(free_nats=free, balance=3.0 if beyond else 0.0)
     monkeypatch.setattr("zoo.models.variational.gmvae.record", lambda *a, **k: None)
     terms = {
         "distortion_nats": torch.tensor([5.0, 7.0]),
         "z_rate_nats": torch.tensor([1.0, 1.0]),
         "w_rate_nats": torch.tensor([0.5, 0.5]),
         "y_rate_nats": torch.tensor([0.2, 1.0]),
-        "imbalance_nats": torch.tensor(0.1),
     }
-    model.terms = lambda x, views: terms
+    model.terms = lambda x, samples: terms
+    model.terms_of_views = lambda x, *n: {**terms, "imbalance_nats": torch.tensor(0.1)}
     batch = type("Batch", (), {"image": bits(2)})
-    y = (max(0.2, free) + max(1.0, free)) / 2
-    assert model.training_step(batch, 0).item() == pytest.approx(6 + 1 + 0.5 + y + 0.3)
+    known = 6 + 1 + 0.5 + max(0.6, free) + (0.3 if beyond else 0)
+    assert model.training_step(batch, 0).item() == pytest.approx(known)
 
 
 @pytest.mark.parametrize(
-    "options", [{"components": 1}, {"views": 0}, {"network": "cnv"}, {"jitter": -0.1}]
+    "options",
+    [{"components": 1}, {"views": 0}, {"network": "cnv"}, {"samples": 0}, {"apart": -0.1}],
 )
 def test_senseless_values_are_refused(options):
     with pytest.raises(UserError, match=next(iter(options))):
