@@ -1,4 +1,4 @@
-"""Writes a report on a model: ``python -m zoo.diagnose infogan_mnist --out report.html``."""
+"""Writes a report on a model: ``python -m zoo.diagnose infogan_plus_mnist --out report.html``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Scores a model: ``python -m zoo.evaluate infogan_mnist --protocol quick``.
+"""Scores a model: ``python -m zoo.evaluate infogan_plus_mnist --protocol quick``.
 
 A folder of images is judged as samples: ``python -m zoo.evaluate SAMPLES --data.path IMAGES``.
 Long bounds that were ended half-way go on when they are asked for again.
-On several processes: ``torchrun --nproc-per-node 2 -m zoo.evaluate infogan_mnist``.
+On several processes: ``torchrun --nproc-per-node 2 -m zoo.evaluate infogan_plus_mnist``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draws from a model: ``python -m zoo.sample infogan_mnist --n 64 --out grid.png``."""
+"""Draws from a model: ``python -m zoo.sample infogan_plus_mnist --n 64 --out grid.png``."""
 
 from __future__ import annotations
 

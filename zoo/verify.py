@@ -1,4 +1,4 @@
-"""Re-runs a card's evaluation and compares: ``python -m zoo.verify infogan_mnist``."""
+"""Re-runs a card's evaluation and compares: ``python -m zoo.verify infogan_plus_mnist``."""
 
 from __future__ import annotations
 

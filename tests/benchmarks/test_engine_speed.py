@@ -90,13 +90,13 @@ def bare_infogan(pixels, precision):
                 fake = model.generator(model._join(z, c, u)).float().sigmoid()
                 terms = model.discriminator_terms(x, fake.detach(), c, u)
                 first.zero_grad(set_to_none=True)
-                model._objective(terms, "discriminator_loss").backward()
+                (terms["discriminator_loss"] - model._weighted_information(terms)).backward()
                 first.step()
                 for judge in judges:
                     judge.requires_grad_(False)
                 terms = model.generator_terms(fake, c, u)
                 second.zero_grad(set_to_none=True)
-                model._objective(terms, "generator_loss").backward()
+                (terms["generator_loss"] - model._weighted_information(terms)).backward()
                 for judge in judges:
                     judge.requires_grad_(True)
                 second.step()
