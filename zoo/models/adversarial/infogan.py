@@ -17,8 +17,8 @@ Deviations:
 - G's step uses the latents of D's step, not new ones, and z is normal, not uniform.
 - Leaner networks than the paper's 1024-unit layers, so that weights stay small.
 
-What goes beyond the paper is off by default, stands in the last part of this file, and is turned
-on by the recipes infogan_plus_*; it makes the file long:
+Beyond the paper, off by default and in the last part of this file, which makes it long; the recipes
+infogan_plus_* turn it on:
 - D and Q look at images through random small affine maps, the same law for real and generated
   ones (`jitter`). A code that must survive them cannot hide in a digit's position or slant.
 - Q trains its own layers only, on features that D learns for its own sake (`own_layers`). Else G

@@ -24,8 +24,8 @@ to p(y | z, w); here all gradients are those of the bound.
 Deviations:
 - Leaner networks than the paper's convolutions, with SiLU and without batch normalisation.
 
-What goes beyond the paper is off by default, stands in the last part of this file, and is turned
-on by the recipes gmvae_plus_*; it makes the file long:
+Beyond the paper, off by default and in the last part of this file, which makes it long; the recipes
+gmvae_plus_* turn it on:
 - With two `views`, a training image is seen through two random small affine maps (`jitter`) that
   share y but neither z nor w: p(x, x') = sum_y p(y) p(x | y) p(x' | y). A cluster then cannot
   stand for the slant or the position of a digit, which two views do not share.

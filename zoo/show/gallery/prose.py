@@ -22,15 +22,17 @@ class About:
         summary: What it is, in a sentence that begins with a small letter.
         references: Where it comes from.
         deviations: How it differs from there, one text each.
+        beyond: What can be switched on besides, one text each.
     """
 
     summary: str
     references: str
     deviations: tuple[str, ...]
+    beyond: tuple[str, ...]
 
 
 def about(family: str) -> About:
-    """Reads a family's summary, and references and deviations from the head of its file.
+    """Reads a family's summary, references, deviations and additions from the head of its file.
 
     Args:
         family: A registered model.
@@ -43,12 +45,17 @@ def about(family: str) -> About:
     text = outline.about
     parts = [part.strip("\n") for part in text.split("\n\n")]
     references = next((p for p in parts if re.match(r"References?:", p)), "")
-    listed = next((p for p in parts if p.startswith("Deviations")), "")
-    deviations = re.split(r"^- ", listed, flags=re.MULTILINE)[1:]
+
+    def listed(under: str) -> tuple[str, ...]:
+        text = next((p for p in parts if p.startswith(under)), "")
+        items = re.split(r"^- ", text, flags=re.MULTILINE)[1:]
+        return tuple(" ".join(item.split()) for item in items)
+
     return About(
         outline.facts["summary"],
         " ".join(references.split()).partition(": ")[2],
-        tuple(" ".join(item.split()) for item in deviations),
+        listed("Deviations"),
+        listed("Beyond the paper"),
     )
 
 
