@@ -1,4 +1,4 @@
-"""Scores several models side by side: ``python -m zoo.compare infogan_mnist vae_plus_mnist``."""
+"""Scores several models side by side: ``python -m zoo.compare infogan_plus_mnist gan_mnist``."""
 
 from __future__ import annotations
 
