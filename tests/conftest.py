@@ -10,6 +10,7 @@ from zoo.data import DATASETS
 from zoo.recipe.checking import arguments_of
 from zoo.recipe.reading import read_recipe
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torch is imported: alike on all machines
 RANKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 ROOT = Path(__file__).resolve().parent.parent
 

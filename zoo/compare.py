@@ -10,6 +10,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.files import write_json
+from zoo.core.threads import settle
 from zoo.judge.options import add_judging_options, check_judging_options
 from zoo.shelf.find import check_model
 
@@ -64,6 +65,7 @@ def run(arguments: Sequence[str]) -> None:
     from zoo.core.tables import console as screen
     from zoo.show.comparison import compare, comparison_table, save_samples, subjects_for
 
+    settle()
     subjects = subjects_for(options.models)
     reports = compare(
         subjects, options.protocol, data_name=options.data, root=options.root,

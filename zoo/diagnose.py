@@ -9,6 +9,7 @@ from pathlib import Path
 from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
+from zoo.core.threads import settle
 from zoo.judge.options import add_judging_options, check_judging_options
 from zoo.shelf.find import check_model
 
@@ -52,6 +53,7 @@ def run(arguments: Sequence[str]) -> None:
     from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
     from zoo.show.diagnosis import advise, open_case, page, summary
 
+    settle()
     subject = find_subject(options.model)
     data = data_for(subject, options.data, options.root, options.path)
     features = features_for(data, options.features)

@@ -14,6 +14,7 @@ from pathlib import Path
 from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.files import write_json
+from zoo.core.threads import settle
 from zoo.judge.options import add_judging_options, check_judging_options
 from zoo.shelf.find import check_model, is_folder
 
@@ -49,6 +50,7 @@ def run(arguments: Sequence[str]) -> None:
     from zoo.judge.peers import folder_subject
     from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
 
+    settle()
     if samples:
         subject, data = folder_subject(options.model, options.data, options.root, options.path)
     else:

@@ -13,6 +13,7 @@ from zoo.core.command import command
 from zoo.core.errors import UserError, check_choice
 from zoo.core.figures import digits, split_name
 from zoo.core.files import read_json, write_json
+from zoo.core.threads import settle
 from zoo.data.registry import DATASETS
 from zoo.judge.presets import PRESETS
 
@@ -69,6 +70,7 @@ def judge_faults(options: Any) -> dict[str, Any]:
     from zoo.recipe.building import build
     from zoo.shelf.run_folder import environment
 
+    settle()
     own = {} if options.root is None else {"root": options.root}
     data = build("data", {"class_path": options.data, "init_args": own})
     features = features_for(data, options.features)

@@ -17,6 +17,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.figures import score_line
+from zoo.core.threads import settle
 from zoo.shelf.card import CARD, NAME
 from zoo.shelf.find import available, writable_shelf
 from zoo.shelf.hub import check_repository, who_pushes
@@ -53,6 +54,7 @@ def _to_shelf(options: argparse.Namespace) -> str:
     # Only from here on is torch needed: help and refusals need not wait for it.
     from zoo.show.publishing import publish
 
+    settle()
     folder = publish(run, name, half=not options.full, spread=options.seeds)
     print(f"published {name} on {shelf}")
     for score in json.loads((folder / CARD).read_text())["scores"]:

@@ -14,6 +14,7 @@ from zoo.core.command import command
 from zoo.core.errors import UserError, check_choice, check_interval
 from zoo.core.outline import outline_of
 from zoo.core.text import say
+from zoo.core.threads import settle
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.reading import read_recipe
@@ -244,6 +245,7 @@ def run(arguments: Sequence[str]) -> None:
     from zoo.shelf.run_weights import load_any
     from zoo.show.pictures import save_png
 
+    settle()
     model = load_any(options.model)
     save_png(_draw(model, options), options.out)
     if getattr(options, "label", None) is not None and can(model, "classify"):

@@ -10,6 +10,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.figures import shown
+from zoo.core.threads import settle
 from zoo.judge.options import add_device_option
 from zoo.judge.presets import PRESETS
 from zoo.shelf.find import available, check_model, read_card
@@ -65,6 +66,7 @@ def verify(
     from zoo.core.tables import PlainTable
     from zoo.judge.subject import data_for, features_for, find_subject, judge, task_for
 
+    settle()
     subject = find_subject(name)
     data = data_for(subject, None, root)
     features = features_for(data) if claim["features"] else None

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from zoo.core.errors import UserError, did_you_mean, user_error_in
 
-__all__ = ["SEEDS", "WORDS", "Parser", "in_a_sentence"]
+__all__ = ["ON_EVERY_LINE", "SEEDS", "WORDS", "Parser", "in_a_sentence"]
 
 SEEDS = f"[0, {2**63 - 1}]"  # what torch's generators take on every platform
 WORDS = {
@@ -21,6 +21,17 @@ WORDS = {
     "tuple": "a list",
     "dict": "a mapping",
     "NoneType": "null",
+}
+ON_EVERY_LINE = {  # taken off by `zoo.core.command` before a command reads its line
+    "--plugin": (
+        "FILE",
+        "also import this file or module of your own, which registers families, data sets, scores "
+        "or priors (see CONTRIBUTING.md)",
+    ),
+    "--threads": (
+        "N",
+        "threads that compute; default: $OMP_NUM_THREADS, else as many as are fastest just now",
+    ),
 }
 KEY = re.compile(r'Parser key "([^"]+)"')
 EXPECTED = re.compile(
@@ -43,13 +54,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, about: str | None = None, **kwargs: Any) -> None:
         super().__init__(prog, description=about, allow_abbrev=False, **kwargs)
-        self.add_argument(  # read by `zoo.core.plugins` before; here for the help
-            "--plugin",
-            metavar="FILE",
-            default=argparse.SUPPRESS,
-            help="also import this file or module of your own, which registers families, data "
-            "sets, scores or priors (see CONTRIBUTING.md)",
-        )
+        for option, (metavar, text) in ON_EVERY_LINE.items():
+            self.add_argument(option, metavar=metavar, default=argparse.SUPPRESS, help=text)
 
     def read(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parses; an unknown option is answered with the nearest one.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from zoo.core.errors import exit_on_user_error
 from zoo.core.plugins import discover, take_plugins
+from zoo.core.threads import take_threads
 
 __all__ = ["command"]
 
@@ -31,7 +32,7 @@ def command(
 
         def whole() -> int | None:
             discover()
-            return run(take_plugins(given))
+            return run(take_threads(take_plugins(given)))
 
         return exit_on_user_error(name, whole)
 

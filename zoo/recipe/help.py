@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from zoo.core.arguments import ON_EVERY_LINE
 from zoo.core.outline import REQUIRED, Outline, outline_of
 from zoo.recipe.checking import LINKED, REGISTRIES, name_and_arguments
 from zoo.recipe.options import OPTIONS, TRAINER
@@ -12,6 +13,9 @@ from zoo.recipe.options import OPTIONS, TRAINER
 __all__ = ["USAGE", "describe_command", "describe_recipe"]
 
 USAGE = "python -m zoo.fit RECIPE [--key value ...]"
+EVERYWHERE = {
+    option: f"{text[0].upper()}{text[1:]}." for option, (_, text) in ON_EVERY_LINE.items()
+}
 
 
 def describe_command() -> str:
@@ -26,7 +30,7 @@ overridden on the line:
   python -m zoo.fit infogan_digits --help               explain the recipe's model and data
 
 Options of the run:
-{_table({f"--{name}": text for name, text in OPTIONS.items()})}
+{_table({f"--{name}": text for name, text in OPTIONS.items()} | EVERYWHERE)}
 Options of the trainer, among others of Lightning's Trainer (--print_config shows them all):
 {_table({f"--trainer.{name}": text for name, text in TRAINER.items()})}"""
 

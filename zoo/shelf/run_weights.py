@@ -118,10 +118,21 @@ class Watched(TypedDict):
     findings: dict[str, Any]
 
 
+class Chosen(TypedDict):
+    """How many threads it computes with, and what that was found out from."""
+
+    number: int
+    settled: bool
+    batches: int
+    several: list[float]
+    one: list[float]
+
+
 class Callbacks(TypedDict, total=False):
     """Those of the zoo; a person's own keep what they like."""
 
     SeedEachBatch: Seeded
+    Threads: Chosen
     Health: Watched
 
 

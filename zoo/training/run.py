@@ -19,13 +19,14 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from zoo.core import plugins
 from zoo.core.arguments import in_a_sentence
 from zoo.core.errors import UserError, user_error_in
-from zoo.core.figures import score_line
+from zoo.core.figures import shown
 from zoo.core.files import read_json, sweep, write_text
 from zoo.core.processes import Terminated, announce_children, held, is_first, parent_run
 from zoo.core.text import clean
 from zoo.data import ImageData
 from zoo.data.identity import check_identity
 from zoo.data.loader import check_share
+from zoo.judge.catalogue import row_of
 from zoo.recipe.building import with_full_paths
 from zoo.recipe.checking import FACTS, LINKED, REGISTRIES, TRUSTED, class_name, differences
 from zoo.recipe.help import OPTIONS
@@ -383,7 +384,7 @@ class Fit(LightningCLI):
         print(f"done in {checkpoints.seconds:.0f} s; look into {folder.path}")
         if folder.evaluation.is_file():
             for score in read_json(folder.evaluation)["scores"]:
-                print(f"  {score_line(score)}")
+                print(f"  {_brief(score)}")
         if folder.pictures.is_dir():
             print(f"  pictures  {folder.pictures}")
         for file in sorted(folder.path.glob("*-profile*.txt")):
@@ -395,3 +396,9 @@ class Fit(LightningCLI):
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return "this was a rehearsal; leave --trainer.fast_dev_run away to train"
         return "no batch was trained; raise the limits of --trainer to train"
+
+
+def _brief(score: dict[str, Any]) -> str:
+    """Writes a score as the tables of published models do; its record has all digits."""
+    value = score["value"]
+    return f"{score['name']:45s} {shown(score) if value is None else row_of(score).brief(value)}"

@@ -34,6 +34,7 @@ from zoo.core.memory import keep_freed_memory
 from zoo.core.precision import automatic_precision
 from zoo.core.processes import is_first, lost_others, port_is_taken, silent_others
 from zoo.core.text import quoted
+from zoo.core.threads import allowed, asked
 from zoo.data import ImageData
 from zoo.recipe.trainer_options import check_validation_options
 from zoo.shelf.run_folder import RunFolder
@@ -52,6 +53,7 @@ from zoo.training.callbacks import (
     Scores,
     SeedEachBatch,
     Stopped,
+    Threads,
     atomic_checkpoints,
     limit_silence,
 )
@@ -162,6 +164,19 @@ def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
     return f"{settings['precision']} ({reason})"
 
 
+def _set_threads(settings: dict[str, Any]) -> int:
+    """Sets the number of torch's threads, as a start.
+
+    Returns:
+        Up to how many threads the run may try out; 1 where the number is fixed.
+    """
+    together = processes(settings) // settings["num_nodes"]
+    number = asked() or max(1, allowed() // together)
+    torch.set_num_threads(number)
+    free = asked() is None and together == 1 and _device(settings) == "cpu"
+    return number if free else 1
+
+
 # ---------------------------------------------------------------- the trainer
 
 
@@ -232,6 +247,8 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
             patience=options.pictures_every, watched=monitors.names, find=monitors.find,
         ),
     ]  # fmt: skip
+    if (most := _set_threads(settings)) > 1:
+        own.append(Threads(most))
     if settings["gradient_clip_val"]:
         by = settings["gradient_clip_algorithm"] or "norm"
         own.append(ClipGradients(float(settings["gradient_clip_val"]), by))

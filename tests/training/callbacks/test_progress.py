@@ -14,16 +14,66 @@ def trainer(epoch, figures, **more):
     )
 
 
+def table(capsys):
+    return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
 def test_a_line_leaves_out_what_an_earlier_epoch_logged(capsys):
     lines = EpochLines()
-    figures = {"val/error[one-to-one]": torch.tensor(0.25), "train/loss": torch.tensor(2.0)}
+    figures = {"val/code_error[one-to-one]": torch.tensor(0.25), "train/loss": torch.tensor(2.0)}
     lines.on_train_start(trainer(0, {}), None)
     lines.on_train_epoch_end(trainer(0, figures), None)
     figures = {**figures, "train/loss": torch.tensor(2.0)}  # logged again, with an equal value
     lines.on_train_epoch_end(trainer(1, figures), None)
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == "epoch 1/9  0 s  error 0.25  loss 2"
-    assert second == "epoch 2/9  0 s  loss 2"
+    said = capsys.readouterr().out
+    # in the units of the tables of published models: an error of a quarter is 25 %
+    assert [line.split() for line in said.splitlines()] == [
+        ["epoch", "s", "code_error", "loss"], ["1/9", "0", "25", "%", "2"], ["2/9", "0", "2"],
+    ]  # fmt: skip
+    assert len({line.rstrip().rfind(last) for line, last in zip(said.splitlines()[1:], "22",
+                                                                strict=True)}) == 1  # fmt: skip
+
+
+def test_a_long_run_has_some_fifteen_lines_whose_columns_stand_still(capsys):
+    lines = EpochLines()
+    lines.on_train_start(
+        trainer(
+            0,
+            {},
+        ),
+        None,
+    )
+    for epoch in range(240):
+        figures = {"train/loss": torch.tensor(10.0 ** (epoch % 5))}
+        if epoch % 80 == 79:  # a score that is computed every eightieth epoch
+            figures["val/nmi[codes,val]"] = torch.tensor(0.5)
+        now = trainer(epoch, figures)
+        now.max_epochs = 240
+        lines.on_train_epoch_end(now, None)
+    said = capsys.readouterr().out.splitlines()
+    assert 15 <= len(said) <= 20
+    assert [line.split() for line in said if "epoch" in line] == [
+        ["epoch", "s", "loss"], ["epoch", "s", "nmi", "loss"],
+    ]  # fmt: skip
+    second = next(n for n, line in enumerate(said) if "nmi" in line)
+    for part in (said[:second], said[second:]):
+        assert len({len(line) for line in part}) == 1
+    assert said[1].split()[0] == "1/240" and said[-1].split()[0] == "240/240"
+
+
+def test_a_silent_minute_is_ended_and_so_is_a_run_that_stops_early(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("zoo.training.callbacks.progress.time.perf_counter", lambda: now[0])
+    lines, run = EpochLines(), trainer(0, {})
+    run.max_epochs = 600
+    lines.on_train_start(run, None)
+    for run.current_epoch in range(8):
+        now[0] += 25
+        lines.on_train_epoch_end(run, None)
+    lines.on_train_end(run, None)
+    assert [line[:2] for line in table(capsys)[1:]] == [
+        ["1/600", "25"], ["4/600", "100"], ["7/600", "175"], ["8/600", "200"],
+    ]  # fmt: skip
 
 
 def test_long_lines_drop_what_does_not_fit(capsys):
@@ -31,18 +81,18 @@ def test_long_lines_drop_what_does_not_fit(capsys):
     figures = {f"train/a_rather_long_name_{i}": torch.tensor(float(i)) for i in range(20)}
     lines.on_train_start(trainer(0, {}), None)
     lines.on_train_epoch_end(trainer(0, figures), None)
-    line = capsys.readouterr().out.rstrip("\n")
-    assert WIDTH - 40 < len(line) <= WIDTH
+    for line in capsys.readouterr().out.splitlines():
+        assert WIDTH - 40 < len(line) <= WIDTH
 
 
 @pytest.mark.parametrize("most", [-1, None])
 def test_without_a_plan_no_plan_is_shown(capsys, most):
     lines = EpochLines()
-    now = trainer(4, {})
+    now = trainer(3, {})
     now.max_epochs = most
     lines.on_train_start(now, None)
     lines.on_train_epoch_end(now, None)
-    assert capsys.readouterr().out == "epoch 5  0 s\n"
+    assert table(capsys) == [["epoch", "s"], ["4", "0"]]
 
 
 def test_other_processes_are_silent(capsys):
@@ -51,6 +101,7 @@ def test_other_processes_are_silent(capsys):
     now.is_global_zero = False
     lines.on_train_start(now, None)
     lines.on_train_epoch_end(now, None)
+    lines.on_train_end(now, None)
     assert capsys.readouterr().out == ""
 
 

@@ -7,6 +7,7 @@ from zoo.training.callbacks.pictures import Pictures
 from zoo.training.callbacks.progress import Bar, EpochLines
 from zoo.training.callbacks.repeatable import ClipGradients, EqualBuffers, KeepFinite, SeedEachBatch
 from zoo.training.callbacks.scores import Scores
+from zoo.training.callbacks.threads import Threads
 from zoo.training.callbacks.together import EndTogether, limit_silence
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Scores",
     "SeedEachBatch",
     "Stopped",
+    "Threads",
     "atomic_checkpoints",
     "limit_silence",
 ]

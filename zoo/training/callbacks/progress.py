@@ -1,7 +1,8 @@
-"""What a run shows while it learns: a bar on a terminal, one short line per epoch elsewhere."""
+"""What a run shows while it learns: a bar on a terminal, a table of some lines elsewhere."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,14 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from zoo.core.figures import digits, split_name
+from zoo.judge.catalogue import row_of
 
 __all__ = ["Bar", "EpochLines", "brief_name", "brief_terms"]
 
 WIDTH = 100  # longest line
+LINES = 15  # of a long run's table
+COLUMN = 10  # least width of one
+SILENCE = 60.0  # seconds without a line, at most an epoch more
 TERMS_ON_BAR = 4
 REDRAW = 0.2  # seconds between two looks of a bar
 
@@ -59,22 +64,74 @@ def _epoch(trainer: L.Trainer) -> str:
 
 
 class EpochLines(L.Callback):
-    """Prints one line per epoch, where there is no terminal to draw a bar on."""
+    """Prints a table while a run learns, where there is no terminal to draw a bar on.
+
+    A long run has some fifteen lines, and one a minute at least. A column that begins later, such
+    as a score of every tenth epoch, has the heads printed again.
+    """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
-        self._start = time.perf_counter()
+        self._start = self._said = time.perf_counter()
         self._fresh = _Fresh()
+        self._since: dict[str, str] = {}  # what came since the last line
+        self._heads: list[str] | None = None
+        self._unsaid = ""  # the last epoch, until it has a line
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Prints the epoch, the seconds so far and the terms of this epoch, as many as fit."""
-        terms = brief_terms(self._fresh(trainer))
-        if trainer.is_global_zero:
-            line = f"{_epoch(trainer)}  {time.perf_counter() - self._start:.0f} s"
-            for term in terms:
-                if len(line) + 2 + len(term) <= WIDTH:
-                    line += f"  {term}"
-            print(line, flush=True)
+        """Prints the epoch, the seconds so far and the newest terms, as many as fit."""
+        self._since.update(_cells(self._fresh(trainer)))
+        if not trainer.is_global_zero:
+            return
+        self._unsaid = _epoch(trainer).removeprefix("epoch ")
+        if self._due(trainer.current_epoch + 1, trainer.max_epochs):
+            self._print()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Prints the last epoch, if something ended the run before its time."""
+        if self._unsaid:
+            self._print()
+
+    def _due(self, epoch: int, planned: int | None) -> bool:
+        late = time.perf_counter() - self._said
+        if planned in (None, -1):
+            return late > SILENCE / 6 or epoch & (epoch - 1) == 0
+        every = -(-planned // LINES)
+        return late > SILENCE or epoch in (1, planned) or epoch % every == 0
+
+    def _print(self) -> None:
+        heads = list(
+            dict.fromkeys([*(self._heads or ()), *self._since])
+        )  # in the order of their arrival
+        heads.sort(key=lambda name: not name.startswith("val/"))
+        if heads != self._heads:
+            self._heads = heads
+            print(_row("epoch", "s", [(_brief(name), _brief(name)) for name in heads]))
+        seconds = f"{time.perf_counter() - self._start:,.0f}"
+        cells = [(_brief(name), self._since.get(name, "")) for name in heads]
+        print(_row(self._unsaid, seconds, cells), flush=True)
+        self._since, self._unsaid, self._said = {}, "", time.perf_counter()
+
+
+def _cells(figures: Mapping[str, float | Tensor]) -> dict[str, str]:
+    return {name: _cell(name, float(value)) for name, value in figures.items()}
+
+
+def _cell(name: str, value: float) -> str:
+    """Writes a figure as the tables of published models do: an error of .1 is 10 %."""
+    if name.startswith("val/") and math.isfinite(value):
+        return row_of({"name": name.removeprefix("val/")}).brief(value)
+    return digits(value, 4)
+
+
+def _row(epoch: str, seconds: str, cells: list[tuple[str, str]]) -> str:
+    line = f"{epoch:>9} {seconds:>6}"
+    for head, cell in cells:
+        wide = max(len(head), COLUMN)
+        if len(line) + 2 + wide > WIDTH:
+            break
+        line += f"  {cell:>{wide}}"
+    return line.rstrip()
 
 
 class Bar(TQDMProgressBar):
