@@ -100,9 +100,7 @@ class EpochLines(L.Callback):
         return late > SILENCE or epoch in (1, planned) or epoch % every == 0
 
     def _print(self) -> None:
-        heads = list(
-            dict.fromkeys([*(self._heads or ()), *self._since])
-        )  # in the order of their arrival
+        heads = list(dict.fromkeys([*(self._heads or ()), *self._since]))
         heads.sort(key=lambda name: not name.startswith("val/"))
         if heads != self._heads:
             self._heads = heads
