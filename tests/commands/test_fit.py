@@ -11,6 +11,7 @@ import yaml
 
 import zoo.core.precision
 from zoo.fit import main
+from zoo.judge.catalogue import row_of
 from zoo.models import InfoGAN
 from zoo.training.callbacks import Checkpoints
 
@@ -112,19 +113,23 @@ def test_the_environment_tells_what_it_ran_on(left):
     assert about["torch"].startswith(torch.__version__.partition("+")[0])
 
 
+def epoch_lines(said):
+    """Picks the rows of the table of epochs."""
+    return [line for line in said.splitlines() if re.match(r" +\d+(/\d+)? ", line)]
+
+
 def test_the_screen_shows_short_lines(left):
     folder, said = left
     lines = said.splitlines()
     assert f"run folder: {folder}" in lines
     about = r"InfoGAN: [1-9][\d,]* parameters, 32-true \(as asked\)"
     assert any(re.fullmatch(about, line) for line in lines)
-    epochs = [line for line in lines if line.startswith("epoch ")]
-    assert len(epochs) == 3
-    assert all(len(line) <= 100 for line in epochs)
-    assert "code_error" not in epochs[0]
-    assert "code_error" in epochs[1]
-    scores = json.loads((folder / "evaluation.json").read_text())["scores"]
-    assert f"{scores[0]['value']:.4f}" in said
+    assert [line.split()[0] for line in epoch_lines(said)] == ["1/3", "2/3", "3/3"]
+    heads = [line for line in lines if line.split()[:2] == ["epoch", "s"]]
+    assert ["code_error" in line for line in heads] == [False, True]  # from the second epoch on
+    assert all(len(line) <= 100 for line in (*heads, *epoch_lines(said)))
+    score = json.loads((folder / "evaluation.json").read_text())["scores"][0]
+    assert f"{score['name']:45s} {row_of(score).brief(score['value'])}" in said
 
 
 def test_the_recipe_repeats_the_run(left, shared_runs):
@@ -308,7 +313,7 @@ def test_a_monitor_that_is_not_logged_is_named(runs, capsys, wrong, option, epoc
     captured = capsys.readouterr()
     assert f"zoo.fit: {option} is not logged." in captured.err
     assert len(captured.err.splitlines()) == 1
-    assert captured.out.count("epoch ") == epochs
+    assert len(epoch_lines(captured.out)) == epochs
     if epochs:
         assert runs.checkpoint()["callbacks"]["Checkpoints"]["batches"] == epochs * BATCHES
     else:
@@ -321,7 +326,7 @@ def test_names_of_validation_are_known_before_the_first_batch(runs, capsys, reci
     assert main([*line, "--monitor=val/elbow_nats"]) == 2
     captured = capsys.readouterr()
     assert "--monitor 'val/elbow_nats' is not logged." in captured.err
-    assert "epoch 1" not in captured.out
+    assert not epoch_lines(captured.out)
 
 
 @pytest.mark.parametrize("every", [1, 2])
@@ -333,7 +338,7 @@ def test_early_stopping_looks_at_scores_when_they_are_taken(runs, capsys, every,
     assert runs.here(*line) == 0
     batches = 2 * every * BATCHES
     assert runs.checkpoint()["callbacks"]["Checkpoints"]["batches"] == batches
-    assert capsys.readouterr().out.count("epoch ") == 2 * every
+    assert len(epoch_lines(capsys.readouterr().out)) == 2 * every
 
 
 @pytest.mark.parametrize("name", ["code_error", "generator_loss"])

@@ -104,7 +104,7 @@ def _frozen(tmp_path, *more):
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     for line in process.stdout:
-        if line.startswith("epoch 2"):
+        if line.split()[:1] == ["1/100000"]:
             break
     (child,) = _children(process.pid)
     os.kill(child, signal.SIGSTOP)
