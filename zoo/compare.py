@@ -10,9 +10,11 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.files import write_json
+from zoo.core.text import clean
 from zoo.core.threads import settle
 from zoo.judge.options import add_judging_options, check_judging_options
 from zoo.shelf.find import check_model
+from zoo.shelf.run_folder import RunFolder
 
 __all__ = ["main", "run"]
 
@@ -37,7 +39,27 @@ def _parser() -> Parser:
         "--table", type=Path, metavar="FILE",
         help="only print the table of such a file of reports, as Markdown",
     )  # fmt: skip
+    parser.add_argument(
+        "--curves", type=Path, metavar="FILE", nargs="?", const=Path("curves.png"),
+        help="only draw the training curves of runs over each other (default: curves.png)",
+    )  # fmt: skip
     return parser
+
+
+def _draw_curves(names: Sequence[str], out: Path) -> None:
+    """Draws the curves of runs over each other; needs no model and no torch."""
+    from zoo.show.curves import read_curves, save_curves
+
+    runs = {}
+    for name in names:
+        folder = RunFolder(Path(name))
+        if not folder.metrics.is_file():
+            raise UserError(f"{name} is no run with curves: it has no {folder.metrics.name}.")
+        runs[name] = read_curves(folder.metrics)
+    if not runs:
+        raise UserError("whose curves? Name the folders of one or more runs.")
+    save_curves(runs, out)
+    print(clean(str(out)))
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -54,8 +76,12 @@ def run(arguments: Sequence[str]) -> None:
 
         print(markdown(read_reports(options.table), options.scores))
         return
-    if options.out.suffix.lower() != ".png":
-        raise UserError(f"--out must end in .png, got {options.out}.")
+    for option, path in (("out", options.out), ("curves", options.curves)):
+        if path is not None and path.suffix.lower() != ".png":
+            raise UserError(f"--{option} must end in .png, got {path}.")
+    if options.curves is not None:
+        _draw_curves(options.models, options.curves)
+        return
     for name in options.models:
         check_model(name)
     check_judging_options(options)

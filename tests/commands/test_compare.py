@@ -90,6 +90,23 @@ def test_mistakes_are_answered_in_a_sentence(shelf, capsys, arguments, words):
     assert words in message and message.count("\n") == 1
 
 
+def test_curves_of_runs_are_drawn_over_each_other(tmp_path, capsys):
+    runs = [tmp_path / name for name in ("first", "second")]
+    for run in runs:
+        run.mkdir()
+        (run / "metrics.csv").write_text("step,epoch,train/loss\n1,0,2\n2,0,1\n")
+    out = tmp_path / "both.png"
+    assert main([*map(str, runs), "--curves", str(out)]) == 0
+    assert out.is_file() and capsys.readouterr().out == f"{out}\n"
+    for wrong, words in (
+        ([str(tmp_path / "none"), "--curves", str(out)], "is no run with curves"),
+        ([str(runs[0]), "--curves", "both.svg"], "--curves must end in .png"),
+        (["--curves", str(out)], "whose curves?"),
+    ):
+        assert main(wrong) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_the_best_value_is_marked():
     def report(**values):
         scores = [

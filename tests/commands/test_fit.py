@@ -95,8 +95,9 @@ def test_a_run_leaves_its_files(left):
     pictures = {f"pictures/{s}-epoch000{epoch}.png" for s in sheets for epoch in (1, 2, 3)}
     assert names == pictures | {
         "recipe.yaml", "environment.json", "metrics.csv", "evaluation.json",
-        "checkpoints/last.ckpt", "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt", "checkpoints/best.ckpt", "run.html", "curves.png",
     }  # fmt: skip
+    assert "Trained for" in (folder / "run.html").read_text()
     a, b = ((folder / f"pictures/samples-epoch000{e}.png").read_bytes() for e in (1, 3))
     assert a != b
 

@@ -51,6 +51,8 @@ class RunFolder:
         self.metrics = path / "metrics.csv"
         self.evaluation = path / "evaluation.json"
         self.pictures = path / "pictures"
+        self.page = path / "run.html"
+        self.curves = path / "curves.png"
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.ckpt"
         self.best = self.checkpoints / "best.ckpt"

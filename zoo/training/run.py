@@ -37,6 +37,7 @@ from zoo.recipe.yaml12 import NotYAML, read_yaml
 from zoo.shelf.run_folder import RunFolder, write_environment
 from zoo.shelf.run_weights import read_training
 from zoo.shelf.weights import check_fit
+from zoo.show.run_page import write_curves, write_page
 from zoo.training.averages import check_averages
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
@@ -381,12 +382,16 @@ class Fit(LightningCLI):
             return
         if self.checkpoint is not None and checkpoints.batches == self.seen["batches"]:
             print(f"nothing was left to train: {ended_by(self.trainer)}; raise it to go on")
+        state = f"Trained for {checkpoints.batches:,} batches, {checkpoints.seconds:,.0f} seconds."
+        write_page(folder, state)
+        write_curves(folder)
         print(f"done in {checkpoints.seconds:.0f} s; look into {folder.path}")
         if folder.evaluation.is_file():
             for score in read_json(folder.evaluation)["scores"]:
                 print(f"  {_brief(score)}")
         if folder.pictures.is_dir():
             print(f"  pictures  {folder.pictures}")
+        print(f"  curves    {folder.page}")
         for file in sorted(folder.path.glob("*-profile*.txt")):
             print(f"  profile   {file}")
         print(f"  next      python -m zoo.sample {folder.path} --out grid.png")

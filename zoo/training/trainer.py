@@ -49,6 +49,7 @@ from zoo.training.callbacks import (
     Health,
     KeepFinite,
     Monitors,
+    Page,
     Pictures,
     Scores,
     SeedEachBatch,
@@ -242,6 +243,7 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
         scores,
         monitors,
         Health(folder.path, options.pictures_every),
+        Page(folder),
         Checkpoints(
             folder.checkpoints, options.save_every, options.monitor, options.monitor_mode,
             patience=options.pictures_every, watched=monitors.names, find=monitors.find,

@@ -10,9 +10,9 @@ import torch
 from zoo.contract.capabilities import can
 from zoo.core.figures import exact, split_name
 from zoo.judge.protocols.reweighting import DROPPED
+from zoo.show.curves import draw_curve, read_curves
 from zoo.show.diagnosis.advice import advise, missing_classes, summary, varieties
 from zoo.show.diagnosis.case import Case
-from zoo.show.diagnosis.curves import draw_curve, read_curves
 from zoo.show.diagnosis.galleries import neighbours, spurious, uncovered
 from zoo.show.markup import Bar, Figure, bar, drawn, render
 from zoo.show.pictures import grid

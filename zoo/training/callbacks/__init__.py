@@ -3,6 +3,7 @@
 from zoo.training.callbacks.checkpoints import Checkpoints, Stopped, atomic_checkpoints
 from zoo.training.callbacks.health import Health
 from zoo.training.callbacks.monitors import Monitors
+from zoo.training.callbacks.page import Page
 from zoo.training.callbacks.pictures import Pictures
 from zoo.training.callbacks.progress import Bar, EpochLines
 from zoo.training.callbacks.repeatable import ClipGradients, EqualBuffers, KeepFinite, SeedEachBatch
@@ -20,6 +21,7 @@ __all__ = [
     "Health",
     "KeepFinite",
     "Monitors",
+    "Page",
     "Pictures",
     "Scores",
     "SeedEachBatch",
