@@ -36,8 +36,8 @@ def test_it_shows_state_curves_recipe_and_the_newest_picture(folder):
 
 
 def test_a_run_that_has_ended_is_not_loaded_again(folder):
-    folder.evaluation.write_text(json.dumps({"scores": [
-        {"name": "code_error[one-to-one,train->test]", "value": 0.1, "unit": "share"}]}))  # fmt: skip
+    score = {"name": "code_error[one-to-one,train->test]", "value": 0.1, "unit": "share"}
+    folder.evaluation.write_text(json.dumps({"scores": [score]}))
     write_page(folder, "Trained.")
     page = folder.page.read_text()
     assert "refresh" not in page and "code error" in page and "0.1000" in page
