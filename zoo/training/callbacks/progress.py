@@ -104,9 +104,9 @@ class EpochLines(L.Callback):
         heads.sort(key=lambda name: not name.startswith("val/"))
         if heads != self._heads:
             self._heads = heads
-            print(_row("epoch", "s", [(_brief(name), _brief(name)) for name in heads]))
+            print(_row("epoch", "s", [(brief_name(name), brief_name(name)) for name in heads]))
         seconds = f"{time.perf_counter() - self._start:,.0f}"
-        cells = [(_brief(name), self._since.get(name, "")) for name in heads]
+        cells = [(brief_name(name), self._since.get(name, "")) for name in heads]
         print(_row(self._unsaid, seconds, cells), flush=True)
         self._since, self._unsaid, self._said = {}, "", time.perf_counter()
 
