@@ -140,6 +140,20 @@ def test_defaults_are_the_papers(model):
         assert make(**{name: PLUS[name]}).goes_beyond, name
 
 
+def test_arguments_of_cards_from_before_still_build(model):
+    # Every argument that a card could hold before the paper's method became the default.
+    old = {
+        "noise_dim": 6, "categories": 5, "continuous": 2, "width": 4, "features": 8, "hidden": 512,
+        "categorical_weight": 1.0, "continuous_weight": 0.1, "prior_weight": 0.5,
+        "agreement_weight": 1.0, "anneal_from": 0.05, "dropout": 0.3, "jitter": 0.15,
+        "lr_discriminator": 4e-4, "lr_generator": 1e-3, "betas": [0.5, 0.999], "ema_decay": 0.999,
+    }  # fmt: skip
+    other = InfoGAN(SPEC, **old)
+    assert "code_share" in other.state_dict()
+    other.generator_ema.load_state_dict(model.generator_ema.state_dict())
+    torch.testing.assert_close(other.sample(3, seed=1), model.sample(3, seed=1), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("code", ["categorical", "continuous"])
 def test_each_weight_scales_its_own_term(model, code):
     _, latent, c, u = draw(model)
@@ -263,7 +277,7 @@ def test_own_layers_keep_the_information_from_those_shared(plus):
     # Without the cut, G and Q could agree on a code of their own through the shared layers.
     x, latent, c, u = draw(plus)
     fake = plus.generator(latent).sigmoid().detach()
-    plus.discriminator_terms_beyond(x, fake, c, u)["categorical_information_nats"].backward()
+    plus.plus_discriminator_terms(x, fake, c, u)["categorical_information_nats"].backward()
     assert all(p.grad is None for p in plus.trunk.parameters())
     assert all(p.grad is None for p in plus.discriminator_head.parameters())
     assert any(p.grad is not None for p in plus.code_head.parameters())
@@ -272,14 +286,14 @@ def test_own_layers_keep_the_information_from_those_shared(plus):
 def test_agreement_asks_q_to_repeat_its_sure_answers_on_moved_copies(plus, monkeypatch):
     x, latent, c, u = draw(plus)
     fake = plus.generator(latent).sigmoid().detach()
-    assert "disagreement_nats" not in plus.discriminator_terms_beyond(x, fake, c, u)
+    assert "disagreement_nats" not in plus.plus_discriminator_terms(x, fake, c, u)
     plus.jitter = 0.0  # so that the moved copies are the images themselves
     answers = plus.encode(x)[:, :5]
     half = float(answers.max(dim=1).values.median())
     monkeypatch.setattr("zoo.models.adversarial.infogan.SURE", half)
     sure = answers.max(dim=1).values > half
     plus.eval()  # one mode for both sides
-    terms = plus.discriminator_terms_beyond(x, fake, c, u, agree=True)
+    terms = plus.plus_discriminator_terms(x, fake, c, u, agree=True)
     expected = -(answers.max(dim=1).values.log() * sure).mean()
     torch.testing.assert_close(terms["disagreement_nats"], expected)
     assert plus._discriminator_objective(terms) > plus._discriminator_objective(
@@ -291,7 +305,7 @@ def test_agreement_trains_the_code_head_only(plus, monkeypatch):
     monkeypatch.setattr("zoo.models.adversarial.infogan.SURE", 0.0)
     x, latent, c, u = draw(plus)
     fake = plus.generator(latent).sigmoid().detach()
-    terms = plus.discriminator_terms_beyond(x, fake, c, u, agree=True)
+    terms = plus.plus_discriminator_terms(x, fake, c, u, agree=True)
     terms["disagreement_nats"].backward()
     assert all(p.grad is None for p in plus.trunk.parameters())
     assert any(p.grad is not None for p in plus.code_head.parameters())
@@ -351,7 +365,7 @@ def test_code_prior_is_silent_where_the_codes_are_balanced(plus):
 def test_code_prior_trains_the_code_head_only(plus):
     x, latent, c, u = draw(plus)
     plus.code_share.copy_(torch.tensor([0.4, 0.15, 0.15, 0.25, 0.05]))
-    terms = plus.discriminator_terms_beyond(x, plus.generator(latent).sigmoid().detach(), c, u)
+    terms = plus.plus_discriminator_terms(x, plus.generator(latent).sigmoid().detach(), c, u)
     terms["code_prior_nats"].backward()
     assert all(p.grad is None for p in plus.trunk.parameters())
     assert plus.code_head[-1].weight.grad.abs().sum() > 0

@@ -41,7 +41,7 @@ def test_terms_are_those_of_the_paper(views, samples):
     # and a sum over samples.
     model, x = make(), bits(3 * views)
     torch.manual_seed(1)
-    terms = model.terms(x, samples) if views == 1 else model.terms_of_views(x, views, samples)
+    terms = model.terms(x, samples) if views == 1 else model.view_terms(x, views, samples)
     code = model._read(x)
     torch.manual_seed(1)
     z, w = model._draw(Code(*(part.repeat(samples, 1) for part in code)))
@@ -233,7 +233,7 @@ def test_free_nats_of_a_batch_cost_nothing(free, beyond, monkeypatch):
         "y_rate_nats": torch.tensor([0.2, 1.0]),
     }
     model.terms = lambda x, samples: terms
-    model.terms_of_views = lambda x, *n: {**terms, "imbalance_nats": torch.tensor(0.1)}
+    model.view_terms = lambda x, *n: {**terms, "imbalance_nats": torch.tensor(0.1)}
     batch = type("Batch", (), {"image": bits(2)})
     known = 6 + 1 + 0.5 + max(0.6, free) + (0.3 if beyond else 0)
     assert model.training_step(batch, 0).item() == pytest.approx(known)

@@ -390,7 +390,7 @@ class InfoGAN(Model):
 
         with fixed_statistics(*judges) if self.real_statistics else nullcontext():
             agree = self.agreement_weight > 0 and done >= ANNEALED
-            terms = self.discriminator_terms_beyond(x, fake.detach(), c, u, agree=agree)
+            terms = self.plus_discriminator_terms(x, fake.detach(), c, u, agree=agree)
             own = ("discriminator_loss", "code_prior_nats", "disagreement_nats")
             record(self, {name: terms[name] for name in own if name in terms})
             minimise(self, optimizer_d, self._discriminator_objective(terms), counted=False)
@@ -405,7 +405,7 @@ class InfoGAN(Model):
             with measuring_statistics(*judges):
                 self.code_head(self.trunk(x))
 
-    def discriminator_terms_beyond(
+    def plus_discriminator_terms(
         self, x: Tensor, fake: Tensor, c: Tensor, u: Tensor, *, agree: bool = False
     ) -> dict[str, Tensor]:
         """Computes the losses of D and Q for real images x and detached generated images.

@@ -385,7 +385,7 @@ class GMVAE(Model):
         """Whether an argument asks for another loss than the paper's."""
         return bool(self.views > 1 or self.jitter or self.balance or self.warmup)
 
-    def terms_of_views(self, x: Tensor, views: int, samples: int = 1) -> dict[str, Tensor]:
+    def view_terms(self, x: Tensor, views: int, samples: int = 1) -> dict[str, Tensor]:
         """Computes the terms where images share their component.
 
         Args:
@@ -412,7 +412,7 @@ class GMVAE(Model):
     def _loss_beyond(self, x: Tensor) -> Tensor:
         """Returns minus the bound for views of images, weighted as the arguments say."""
         x = random_affine(x.repeat_interleave(self.views, dim=0), self.jitter)
-        terms = self.terms_of_views(x, self.views, self.samples)
+        terms = self.view_terms(x, self.views, self.samples)
         means = {name: term.mean() for name, term in terms.items()}
         bound = [term for name, term in means.items() if name != "imbalance_nats"]
         record(self, {"nelbo_nats": torch.stack(bound).sum(), **means})
