@@ -100,6 +100,8 @@ def test_all_four_terms_have_a_gradient_under_the_defaults(monkeypatch):
     model.terms = lambda x, samples: terms
     loss = model.training_step(type("Batch", (), {"image": x}), 0)
     torch.testing.assert_close(loss, sum(term.mean() for term in terms.values()))
+    for slope in torch.autograd.grad(loss, [terms[name] for name in TERMS]):
+        torch.testing.assert_close(slope, torch.full_like(slope, 1 / 32))
 
 
 SWITCHES = {"views": 2, "jitter": 0.2, "balance": 3.0, "warmup": 0.5, "samples": 4}
