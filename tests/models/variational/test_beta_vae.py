@@ -37,6 +37,16 @@ def test_capacity_rises_and_draws_the_rate_from_both_sides():
             assert found.item() == pytest.approx(2 + 10 * abs(rate - wanted))
 
 
+@pytest.mark.parametrize("capacity", [None, 20.0])
+def test_the_distortion_can_weigh_more_and_nothing_else_does(capacity):
+    distortion, rate = torch.tensor(3.0), torch.tensor(7.0)
+    light, heavy = (
+        make(capacity=capacity, distortion_weight=weight).objective(distortion, rate, 0.3)
+        for weight in (1.0, 4.0)
+    )
+    assert (heavy - light).item() == pytest.approx(9)
+
+
 def test_terms_are_those_of_the_laws():
     model, x = make(), torch.rand(16, 1, 8, 8)
     with torch.no_grad():

@@ -42,6 +42,8 @@ class BetaVAE(RatedUnits):
         beta: Weight of the rate, or with a capacity of the rate's distance from it.
         capacity: Nats that the rate is drawn to at the end of the schedule; None for no schedule.
         capacity_until: Share of the training in which the capacity rises from 0.
+        distortion_weight: Weight of the distortion (1 in the papers). beta is told for images of a
+            size: half the side has a quarter of the pixels, for which 4 makes up.
         network: ``mlp``: fully connected; ``conv``: strided convolutions.
         hidden: Units of the encoder's hidden layers, and in reverse of the decoder's (``mlp``).
         width: Channels of the finest feature map (``conv``).
@@ -62,6 +64,7 @@ class BetaVAE(RatedUnits):
         beta: float = 4.0,
         capacity: float | None = None,
         capacity_until: float = 0.5,
+        distortion_weight: float = 1.0,
         network: Network = "conv",
         hidden: tuple[int, ...] = (200, 200),
         width: int = 16,
@@ -75,6 +78,7 @@ class BetaVAE(RatedUnits):
             beta=(beta, "[0, inf)"),
             capacity=(capacity or 0.0, "[0, inf)"),
             capacity_until=(capacity_until, "(0, 1]"),
+            distortion_weight=(distortion_weight, "(0, inf)"),
             hidden=(hidden, "[1, inf)"),
             width=(width, "[1, inf)"),
             depth=(depth, "[0, inf)"),
@@ -85,6 +89,7 @@ class BetaVAE(RatedUnits):
         self.save_hyperparameters(ignore=["spec"])
         self.spec, self.latent_dim, self.beta = spec, latent_dim, beta
         self.capacity, self.capacity_until = capacity, capacity_until
+        self.distortion_weight = distortion_weight
         if capacity is not None:
             self.over_batches = "the distance of the rate from its capacity"
         self.lr, self.betas = lr, betas
@@ -116,10 +121,11 @@ class BetaVAE(RatedUnits):
             rate: Nats, the sum over all units.
             done: Share of the training that has passed, in [0, 1].
         """
+        weighed = self.distortion_weight * distortion
         if self.capacity is None:
-            return distortion + self.beta * rate
+            return weighed + self.beta * rate
         present = self.capacity * min(1.0, done / self.capacity_until)
-        return distortion + self.beta * (rate - present).abs()
+        return weighed + self.beta * (rate - present).abs()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the weighted terms; logs them unweighted."""
