@@ -9,7 +9,8 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from zoo.core.command import command
 from zoo.core.errors import UserError
@@ -18,6 +19,7 @@ from zoo.core.text import say
 from zoo.recipe.checking import check_arguments
 from zoo.recipe.help import USAGE, describe_command, describe_recipe
 from zoo.recipe.reading import find_recipe, read_recipe
+from zoo.training.several import run_several, take_several, variants
 
 if TYPE_CHECKING:
     from zoo.training.run import Fit
@@ -103,6 +105,37 @@ def run(arguments: Sequence[str]) -> Fit:
     return fit
 
 
+def _several(line: Sequence[str], seeds: Sequence[int] | None, grid: dict[str, list[Any]]) -> int:
+    """Trains the recipe several times; returns 1 if a run failed.
+
+    Raises:
+        UserError: if anything in the request is wrong; nothing has been trained then.
+        Stopped: if the user or the cluster asked for it; the same command goes on.
+    """
+    if "--help" in line or "-h" in line or not line:
+        run(line)
+    path = find_recipe(line[0])
+    recipe = read_recipe(path)
+    given = dict(word[2:].partition("=")[::2] for word in check_arguments(line[1:], recipe))
+    for key, option in (("seed_everything", "--seeds"), ("ckpt_path", "--seeds or --grid")):
+        if key in given and (seeds is not None or key == "ckpt_path"):
+            raise UserError(f"--{key} and {option} exclude each other.")
+    if seeds is None:
+        seeds = [int(given.get("seed_everything", recipe.get("seed_everything") or 0))]
+    runs = variants(seeds, grid)
+    for variant in runs:
+        check_arguments([*line[1:], *variant.overrides], recipe)
+    from zoo.training.callbacks import Stopped
+
+    base = given.get("name") or recipe.get("name") or path.stem
+    root = Path(given.get("run_root") or recipe.get("run_root") or "runs")
+    try:
+        return 1 if run_several(run, line, base, root, runs) else 0
+    except Stopped:
+        say("zoo.fit: the same command goes on from here with what is left of the runs.")
+        raise
+
+
 def _met() -> bool:
     """Says whether several processes have met."""
     import torch
@@ -113,6 +146,9 @@ def _met() -> bool:
 def _command(arguments: Sequence[str]) -> int:
     try:
         with terminated_by_exception():
+            rest, seeds, grid = take_several(arguments)
+            if seeds is not None or grid:
+                return _several(rest, seeds, grid)
             run(arguments)
     except Terminated:
         if is_first():

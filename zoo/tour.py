@@ -14,7 +14,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError, check_interval, did_you_mean
 from zoo.core.figures import shown, split_name
-from zoo.core.files import read_json, write_json
+from zoo.core.files import write_json
 from zoo.core.outline import outline_of
 from zoo.core.tables import PlainTable
 from zoo.core.text import say
@@ -23,12 +23,12 @@ from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.cost import read_cost
 from zoo.recipe.reading import read_recipe, recipe_folder
-from zoo.shelf.run_folder import RunFolder
+from zoo.training.several import begun_run
 
 if TYPE_CHECKING:
     from zoo.judge.subject import Subject
 
-__all__ = ["begun_run", "main", "overview", "stated_seconds", "stations"]
+__all__ = ["main", "overview", "stated_seconds", "stations"]
 
 SHARED = ("fid", "precision", "recall", "coverage")
 ABOUT = """Trains the small recipe of every family on the embedded digits, one after another, and
@@ -50,27 +50,6 @@ def stated_seconds(recipe: Path) -> float:
     """Returns the training time that a recipe states; NaN if none."""
     section = read_recipe(recipe).get("cost")
     return read_cost(section, f"recipe {recipe}").seconds if section else math.nan
-
-
-def begun_run(root: Path, name: str) -> tuple[RunFolder | None, bool]:
-    """Finds a recipe's run: the newest that is finished, else the newest that can go on.
-
-    Returns:
-        The run, or None, and whether it is finished.
-    """
-    runs = [RunFolder(path) for path in (root / name).glob("*") if path.is_dir()]
-    saved = [run for run in runs if run.last.is_file()]
-    finished = [run for run in saved if _finished(run)]
-    newest = max(finished or saved, key=lambda run: run.last.stat().st_mtime, default=None)
-    return newest, bool(finished)
-
-
-def _finished(run: RunFolder) -> bool:
-    try:
-        epochs = read_json(run.environment)["epochs"]
-        return epochs >= read_recipe(run.recipe)["trainer"]["max_epochs"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # it was killed before it could say
 
 
 def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> dict[str, str]:

@@ -10,8 +10,9 @@ from zoo.models import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.reading import read_recipe
 from zoo.shelf.run_folder import RunFolder
-from zoo.tour import begun_run, main, overview, stated_seconds, stations
+from zoo.tour import main, overview, stated_seconds, stations
 from zoo.training.callbacks import SeedEachBatch
+from zoo.training.several import begun_run
 
 TWO = ["made_digits", "nade_digits"]
 

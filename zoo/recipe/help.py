@@ -26,6 +26,8 @@ Trains the model of a recipe: a YAML file, or the name of one in recipes/. Any v
 overridden on the line:
   python -m zoo.fit recipes/infogan_digits.yaml --trainer.max_epochs 3 --model.width 16
   python -m zoo.fit infogan_digits --ckpt_path last     continue the newest run
+  python -m zoo.fit infogan_digits --seeds 5            five runs, one table and one picture
+  python -m zoo.fit vae_digits --grid model.latent_dim=2,5,10    the same over values
   python -m zoo.fit infogan_digits --print_config       show every value, run nothing
   python -m zoo.fit infogan_digits --help               explain the recipe's model and data
 
