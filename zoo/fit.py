@@ -116,7 +116,10 @@ def _several(line: Sequence[str], seeds: Sequence[int] | None, grid: dict[str, l
         run(line)
     path = find_recipe(line[0])
     recipe = read_recipe(path)
-    given = dict(word[2:].partition("=")[::2] for word in check_arguments(line[1:], recipe))
+    given: dict[str, str] = {}
+    for word in check_arguments(line[1:], recipe):
+        key, _, value = word[2:].partition("=")
+        given[key] = value
     for key, option in (("seed_everything", "--seeds"), ("ckpt_path", "--seeds or --grid")):
         if key in given and (seeds is not None or key == "ckpt_path"):
             raise UserError(f"--{key} and {option} exclude each other.")

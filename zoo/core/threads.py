@@ -129,7 +129,7 @@ def _quicker(most: int, use: Callable[[int], None]) -> int:
         for number, times in seconds.items():
             use(number)
             began = time.perf_counter()
-            matrix @ matrix
+            torch.mm(matrix, matrix)
             if turn:  # in the first one threads are started
                 times.append(time.perf_counter() - began)
     return most if median(seconds[most]) < WORTH * median(seconds[1]) else 1
