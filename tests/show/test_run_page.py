@@ -19,6 +19,7 @@ def folder(tmp_path):
     run.environment.write_text(json.dumps({"device": "cpu", "threads": 1, "batches": 2000}))
     for epoch, grey in ((1, 0), (12, 255), (3, 128)):
         Image.new("L", (4, 6), grey).save(run.pictures / f"samples-epoch{epoch:04d}.png")
+    Image.new("L", (4, 6)).save(run.pictures / "traverse-z1-epoch0003.png")  # of no use later on
     return run
 
 
@@ -52,7 +53,7 @@ def test_any_part_may_be_missing(part, folder):
 
 
 def test_damaged_parts_are_left_out(folder):
-    (folder.pictures / "samples-epoch0099.png").write_bytes(b"no picture")
+    (folder.pictures / "samples-epoch0012.png").write_bytes(b"no picture")
     folder.environment.write_text("[1]")
     folder.evaluation.write_text("{")
     write_page(folder, "Training.")

@@ -22,7 +22,7 @@ __all__ = ["write_curves", "write_page"]
 
 EPOCH = re.compile(r"(?P<name>.+)-epoch(?P<epoch>\d+)")
 LARGEST = 4_000_000  # bytes of a picture that a page carries
-CURVES = 24
+CURVES, PICTURES = 24, 9
 LEAST = 3  # points of a curve
 FACTS = {
     "device": "Device", "precision": "Precision", "threads": "Threads", "seed": "Seed",
@@ -84,23 +84,22 @@ def _facts(folder: RunFolder) -> dict[str, str]:
 
 
 def _pictures(folder: Path) -> list[Figure]:
-    """Takes the newest picture of each kind into the page."""
-    newest: dict[str, tuple[int, Path]] = {}
-    for path in sorted(folder.glob("*.png")):
-        if found := EPOCH.fullmatch(path.stem):
-            newest[found["name"]] = max(
-                newest.get(found["name"], (-1, path)), (int(found["epoch"]), path)
-            )
+    """Takes the pictures of the newest epoch into the page, whole sheets first."""
+    found = [
+        (path, match) for path in folder.glob("*.png") if (match := EPOCH.fullmatch(path.stem))
+    ]
+    newest = max((int(match["epoch"]) for _, match in found), default=0)
+    named = {match["name"]: path for path, match in found if int(match["epoch"]) == newest}
     figures = []
-    for name, (epoch, path) in newest.items():
+    for name in sorted(named, key=lambda name: (name.startswith("traverse-"), name))[:PICTURES]:
         try:
-            with Image.open(path) as picture:
+            with Image.open(named[name]) as picture:
                 width, height = picture.size
-            code = path.read_bytes()
+            code = named[name].read_bytes()
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
             continue  # of a run that was killed, or a person's own file
         if len(code) <= LARGEST:
             source = f"data:image/png;base64,{base64.b64encode(code).decode('ascii')}"
-            caption = f"{name.replace('-', ' ')}, epoch {epoch}"
+            caption = f"{name.replace('-', ' ')}, epoch {newest}"
             figures.append(Figure(source, width, height, caption, caption))
     return figures

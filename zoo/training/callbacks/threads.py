@@ -135,9 +135,8 @@ class Threads(L.Callback):
     def _found(self, trainer: L.Trainer) -> str:
         choice = self.choice
         used, other = choice.number, choice.most if choice.number == 1 else 1
-        told = f"{_threads(used)}: {_brief(choice.typical(used))} a batch, with {other} " + _brief(
-            choice.typical(other)
-        )
+        told = f"{_threads(used)}: {_brief(choice.typical(used))} a batch"
+        told += f" ({_threads(other)}: {_brief(choice.typical(other))})"
         left = float(trainer.estimated_stepping_batches) - trainer.fit_loop.total_batch_idx
         if 0 < left < float("inf"):
             told += f"; about {_brief(left * choice.typical(used))} for {left:,.0f} batches"
