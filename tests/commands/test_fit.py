@@ -61,7 +61,8 @@ def test_help_of_a_recipe_explains_its_model_and_data(runs, capsys):
     assert exit_.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "--model.width Channels of the finest feature map." in text
-    assert "--model.ema_decay Decay of the generator's moving average. Here: 0.99." in text
+    assert "--model.lr_generator Adam's rate for G. Here: 0.001." in text
+    assert "(62 in the paper's MNIST model). Here: 16." in text
     assert "--data.batch_size Images per batch; several devices share it. Here: 64." in text
     assert "--model.spec" not in text and "--data.seed" not in text
     assert not list(runs.root.iterdir())

@@ -421,7 +421,7 @@ def test_a_condition_that_a_model_has_not_is_told(others, line, words, capsys):
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["infogan_mnist", "gmvae_mnist"])
+@pytest.mark.parametrize("name", ["infogan_plus_mnist", "gmvae_plus_mnist"])
 def test_a_code_that_was_found_without_labels_is_told_in_words(name, capsys, tmp_path):
     """Against the model's own view: the code that it infers of most test images of that class."""
     features, model = zoo.load("features_mnist"), zoo.load(name)
