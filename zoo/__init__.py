@@ -1,7 +1,7 @@
 """The classic deep generative models under one contract.
 
     zoo.available("vae*", data="MNIST")  names of published models; zoo.card(name) tells about one
-    model = zoo.load("infogan_mnist")    with its weights; a run's folder does, too
+    model = zoo.load("gan_mnist")        with its weights; a run's folder does, too
     images = model.sample(64, seed=0)    (64, 1, 28, 28) in [0, 1]; encode, traverse, log_prob, ...
     zoo.grid(images)                     a picture, which a notebook shows
     model.save("my_model")               a folder that zoo.load reads

@@ -33,11 +33,11 @@ def _parser() -> Parser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the reports here")
     parser.add_argument(
         "--scores", nargs="+", metavar="NAME", default=[],
-        help="show only scores whose names begin so (default: all)",
+        help="show only scores whose names begin with one of these (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--table", type=Path, metavar="FILE",
-        help="only print the table of such a file of reports, as Markdown",
+        help="only print the table of a file that --json wrote, as Markdown",
     )  # fmt: skip
     parser.add_argument(
         "--curves", type=Path, metavar="FILE", nargs="?", const=Path("curves.png"),
@@ -54,7 +54,7 @@ def _draw_curves(names: Sequence[str], out: Path) -> None:
     for name in names:
         folder = RunFolder(Path(name))
         if not folder.metrics.is_file():
-            raise UserError(f"{name} is no run with curves: it has no {folder.metrics.name}.")
+            raise UserError(f"{name} is not a run with curves: it has no {folder.metrics.name}.")
         runs[name] = read_curves(folder.metrics)
     if not runs:
         raise UserError("whose curves? Name the folders of one or more runs.")

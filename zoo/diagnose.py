@@ -19,7 +19,7 @@ __all__ = ["main"]
 def _parser() -> Parser:
     parser = Parser(
         "zoo.diagnose",
-        "Writes one HTML file on what a model got wrong, with pictures; it needs no network.",
+        "Shows what a model got wrong in one HTML file, with pictures; it can be read offline.",
     )
     parser.add_argument(
         "model", metavar="NAME_OR_RUN", help="a published model, an address, or a run's folder"

@@ -1,7 +1,7 @@
 """Scores a model: ``python -m zoo.evaluate infogan_plus_mnist --protocol quick``.
 
 A folder of images is judged as samples: ``python -m zoo.evaluate SAMPLES --data.path IMAGES``.
-Long bounds that were ended half-way go on when they are asked for again.
+If a long evaluation was interrupted, the same command continues it.
 On several processes: ``torchrun --nproc-per-node 2 -m zoo.evaluate infogan_plus_mnist``.
 """
 

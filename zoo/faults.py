@@ -37,7 +37,7 @@ def _parser() -> Parser:
         "--table",
         type=Path,
         metavar="FILE",
-        help="only print the table of such a file, as Markdown",
+        help="only print the table of a file that --json wrote, as Markdown",
     )
     return parser
 
@@ -100,7 +100,7 @@ def read_findings(path: Path) -> dict[str, Any]:
         report = read_json(path)
         _ = report["findings"][0]["seen"], report["named"]["none"]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        raise UserError(f"{path} is no readable report of zoo.faults.") from None
+        raise UserError(f"{path} is not a readable report of zoo.faults.") from None
     return report
 
 

@@ -39,39 +39,47 @@ def _folder() -> Path:
         ) from None
 
 
-def _update(readme: Path, shelf: Path, shown: Sequence[Exhibit]) -> None:
-    """Brings a document's table and the shelf's wall up to date.
+def _update(documents: Sequence[Path], shelf: Path, shown: Sequence[Exhibit]) -> None:
+    """Brings the tables of documents and the shelf's wall up to date.
 
     Raises:
-        UserError: if the document cannot be read or has no place for the table.
+        UserError: if a document cannot be read or has no place for a table; none is changed then.
     """
-    from zoo.show.gallery import markdown, save_wall, with_table
+    from zoo.show.gallery import families, markdown, save_wall, with_table
+    from zoo.show.gallery.table import BEGIN, FAMILIES
 
-    try:
-        document = readme.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UserError(f"--readme {readme} cannot be read: {reason}.") from None
-    renewed = with_table(document, markdown(shown), str(readme))
+    renewed = {}
+    for document in documents:
+        try:
+            text = document.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise UserError(f"--readme {document} cannot be read: {reason}.") from None
+        if FAMILIES in text.split("\n"):
+            renewed[document] = with_table(text, families(shown), str(document), FAMILIES)
+        else:
+            renewed[document] = with_table(text, markdown(shown), str(document), BEGIN)
     save_wall(shown, shelf / WALL)
-    write_text(readme, renewed)
     print(shelf / WALL)
-    print(readme)
+    for document, text in renewed.items():
+        write_text(document, text)
+        print(document)
 
 
 def _parser() -> Parser:
     parser = Parser(
         "zoo.gallery",
-        "Builds a static site of all published models; it needs no network to be looked at.",
-        epilog="After publishing: python -m zoo.gallery --readme README.md",
+        "Builds a static site of all published models, which can be viewed without a network.",
+        epilog="After publishing: python -m zoo.gallery --readme README.md checkpoints/README.md",
     )
     parser.add_argument("--out", type=Path, help="folder of the site (default gallery)")
     parser.add_argument(
         "--readme",
         type=Path,
+        nargs="+",
         metavar="FILE",
-        help="instead: bring the table of models in this file, and the shelf's wall of pictures, "
-        "up to date; with --out, do both",
+        help="instead, update the tables of models or families in these files, and the shelf's "
+        "wall of pictures; with --out, do both",
     )
     return parser
 

@@ -23,6 +23,7 @@ from zoo.recipe.checking import class_name
 from zoo.recipe.reading import Recipes, recipe_folder
 from zoo.shelf.find import available
 from zoo.show.gallery.exhibit import Exhibit, exhibit, exhibits
+from zoo.show.gallery.table import families as table_of_families
 from zoo.show.gallery.table import markdown
 from zoo.show.shelf import check_filters, chosen
 
@@ -172,6 +173,11 @@ def _parser() -> Parser:
         action="store_true",
         help="only print the published models, with the papers' figures, as a table for a document",
     )
+    parser.add_argument(
+        "--families",
+        action="store_true",
+        help="only print the families with their published models, as a table for a document",
+    )
     return parser
 
 
@@ -188,10 +194,11 @@ def run(arguments: Sequence[str]) -> None:
     asked = _parser().read(arguments)
     check_filters(asked.family, asked.data, asked.can)
     filters = (asked.pattern, asked.family, asked.data, asked.can)
-    if asked.markdown:
-        if asked.json:
-            raise UserError("--json and --markdown are two ways to print; choose one.")
-        print(markdown(chosen(exhibits(unusable=_left_out), *filters)))
+    if asked.markdown or asked.families:
+        if asked.json or (asked.markdown and asked.families):
+            raise UserError("--json, --markdown and --families are ways to print; choose one.")
+        shown = chosen(exhibits(unusable=_left_out), *filters)
+        print(markdown(shown) if asked.markdown else table_of_families(shown))
         return
     recipes = Recipes()
     found = {"models": published(recipes, asked), "recipes": written(recipes, asked)}

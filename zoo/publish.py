@@ -1,7 +1,8 @@
 """Puts a run's model on the shelf: ``python -m zoo.publish runs/infogan_digits/<time>``.
 
-With ``--hub owner/name``, what is on the shelf then also goes to the Hugging Face Hub; a model that
-is on the shelf already goes there by its name, without being scored again. Nothing else sends.
+With ``--hub owner/name``, the published model is also uploaded to the Hugging Face Hub. A model
+that is already on the shelf is uploaded by name and not scored again. Without ``--hub``, nothing
+is uploaded.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _to_shelf(options: argparse.Namespace) -> str:
     run = Path(options.run)
     name = options.name or run.resolve().parent.name
     if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits, _.")
+        raise UserError(f"{name!r} is not a valid name: use lower-case letters, digits and _.")
     shelf = writable_shelf()  # before the scores, which take minutes
     # Only from here on is torch needed: help and refusals need not wait for it.
     from zoo.show.publishing import publish

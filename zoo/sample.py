@@ -38,7 +38,7 @@ def _parser() -> Parser:
         help="see python -m zoo.list; hf://owner/name works, too",
     )
     parser.add_argument("-h", "--help", action="store_true", help="show this and stop")
-    parser.add_argument("--seed", type=int, default=0, help="makes the draw repeatable (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default 0)")
     parser.add_argument("--out", type=Path, default=Path("grid.png"), help="default: grid.png")
     for view in VIEWS.values():
         if view.flag:

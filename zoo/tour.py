@@ -32,8 +32,8 @@ __all__ = ["main", "overview", "stated_seconds", "stations"]
 
 SHARED = ("fid", "precision", "recall", "coverage")
 ABOUT = """Trains the small recipe of every family on the embedded digits, one after another, and
-compares them in one table and one picture. What is finished is kept, and what was stopped goes on,
-when the same command is given again. No download, no account."""
+compares them in one table and one picture. If it is interrupted, the same command continues and
+keeps what is finished. It needs no download and no account."""
 
 
 def stations() -> dict[str, Path]:
@@ -73,7 +73,7 @@ def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> di
         if finished:
             print(f"{place}: done before", flush=True)
             continue
-        print(f"{place}: {'goes on' if run else 'begins'}", flush=True)
+        print(f"{place}: {'continues' if run else 'begins'}", flush=True)
         line = [str(path), f"--run_root={root}", "--wandb=off", "--evaluate=false"]
         line += [f"--trainer.max_epochs={epochs}"] if epochs else []
         line += [f"--ckpt_path={run.last}"] if run else []
@@ -150,7 +150,7 @@ def _parser() -> Parser:
     parser = Parser("zoo.tour", ABOUT)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these recipes only")
     parser.add_argument("--out", type=Path, default=Path("tour"), help="folder (default tour)")
-    parser.add_argument("--epochs", type=int, help="for a trial, in a folder of its own below")
+    parser.add_argument("--epochs", type=int, help="for a trial, which gets a subfolder of its own")
     return parser
 
 
@@ -158,7 +158,7 @@ def _chosen(names: Sequence[str] | None) -> dict[str, Path]:
     known = stations()
     for name in names or ():
         if name not in known:
-            raise UserError(f"{name!r} is no recipe of the tour. {did_you_mean(name, known)}")
+            raise UserError(f"{name!r} is not a recipe of the tour. {did_you_mean(name, known)}")
     return {name: path for name, path in known.items() if not names or name in names}
 
 
@@ -207,7 +207,7 @@ def _command(arguments: Sequence[str]) -> int:
     try:
         return run(arguments)
     except Stopped as stop:
-        say("zoo.tour: the same command goes on from here.")
+        say("zoo.tour: run the same command again to continue.")
         return 128 + stop.signum
 
 

@@ -315,7 +315,7 @@ CASES = {
     "negative learning rate": digits(
         "--model.lr_generator -1e-3", "--model.lr_generator must be at least 0, got -0.001."
     ),
-    "learning rate that is no number": digits(
+    "learning rate that is not a number": digits(
         "--model.lr_generator .nan", "--model.lr_generator must be at least 0, got nan."
     ),
     "negative weight": digits("--model.continuous_weight -1", "must be at least 0"),
@@ -397,11 +397,11 @@ CASES = {
     # runs and checkpoints
     "nothing to resume": fit("infogan_digits --ckpt_path last", "no run with a checkpoint"),
     "checkpoint missing": digits("--ckpt_path {here}/none.ckpt", "does not exist"),
-    "checkpoint truncated": resume("no readable checkpoint", truncate),
+    "checkpoint truncated": resume("not a readable checkpoint", truncate),
     "checkpoint with code": resume("foreign code", with_code),
     "checkpoint that is an old pickle": resume("foreign code", with_old_code),
     "checkpoint of a newer pickle": resume("foreign code", with_newer_pickle),
-    "checkpoint with sparse tensors": resume("is no plain tensor", with_sparse_tensors),
+    "checkpoint with sparse tensors": resume("is not a plain tensor", with_sparse_tensors),
     "average of another shape": resume("exp_avg must be a tensor", average(torch.zeros(3, 3))),
     "average of one number": resume("exp_avg must be a tensor", average(torch.zeros(()))),
     "average in words": resume("exp_avg must be a tensor", average("x")),
@@ -485,7 +485,7 @@ CASES = {
         checkpoint(lambda path, place: path.unlink()),
     ),
     "run with code": sample("{run}", "foreign code", checkpoint(with_code)),
-    "no run": sample("{here}", "is no run"),
+    "no run": sample("{here}", "is not a run"),
     # sampling
     "no model": sample("", "which model?"),
     "no samples": sample("small --n 0", "--n must lie in [1, 10000], got 0."),
@@ -512,8 +512,8 @@ CASES = {
     "unknown option to list": Case("list", "--all", "unknown option --all"),
     "argument to list": Case("list", "models", "unexpected argument 'models'"),
     "publishing nothing": Case("publish", "", "RUN_OR_NAME"),
-    "publishing no run": Case("publish", "{here} --name x", "is no run"),
-    "publishing under a path": Case("publish", "{run} --name ../x", "is no name"),
+    "publishing no run": Case("publish", "{here} --name x", "is not a run"),
+    "publishing under a path": Case("publish", "{run} --name ../x", "is not a valid name"),
     "publishing a run that goes on": Case(
         "publish", "{run} --name x", "has not ended", record(lambda ran_on: ran_on.pop("batches"))
     ),
@@ -529,7 +529,7 @@ CASES = {
     "evaluating by an unknown protocol": Case("evaluate", "small --protocol quik", "quik"),
     "a tour of no recipe": Case("tour", "--only infogan_digit --out {here}/tour", "Did you mean"),
     "a tour of a feature network": Case(
-        "tour", "--only features_digits --out {here}/tour", "is no recipe of the tour"
+        "tour", "--only features_digits --out {here}/tour", "is not a recipe of the tour"
     ),
     "a tour of no epochs": Case("tour", "--epochs 0 --out {here}/t", "--epochs must be at least"),
     "a tour into a file": Case("tour", "--out {here}/small.yaml", "--out must be a folder"),

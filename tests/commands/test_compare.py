@@ -66,13 +66,13 @@ def test_reports_become_a_table_of_a_document(tmp_path, capsys):
     for damaged in ({}, [], {"a": {"scores": [{"better": "lower"}]}}, {"a": report(fid="2")}):
         file.write_text(json.dumps(damaged))
         assert main(["--table", str(file)]) == 2
-        assert "no readable report" in capsys.readouterr().err
+        assert "not a readable report" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--table", "nothing.json"], "no readable report"),
+        (["--table", "nothing.json"], "not a readable report"),
         (["first", "--table", "nothing.json"], "takes no models"),
         (["first", "second", "--scores", "code_errors"], "Did you mean code_error"),
         ([], "at least two"),
@@ -99,7 +99,7 @@ def test_curves_of_runs_are_drawn_over_each_other(tmp_path, capsys):
     assert main([*map(str, runs), "--curves", str(out)]) == 0
     assert out.is_file() and capsys.readouterr().out == f"{out}\n"
     for wrong, words in (
-        ([str(tmp_path / "none"), "--curves", str(out)], "is no run with curves"),
+        ([str(tmp_path / "none"), "--curves", str(out)], "is not a run with curves"),
         ([str(runs[0]), "--curves", "both.svg"], "--curves must end in .png"),
         (["--curves", str(out)], "whose curves?"),
     ):

@@ -142,7 +142,7 @@ def test_a_spent_limit_is_told(ended, seen, monkeypatch, capsys, limit, words):
     monkeypatch.setattr(Timer, "time_elapsed", lambda *_: 14)
     assert ended(limit) == 0
     assert seen == []
-    assert f"nothing was left to train: {words}; raise it to go on" in capsys.readouterr().out
+    assert f"nothing was left to train: {words}; raise it to continue" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("limit, what", [("max_epochs=1", "2 epochs"), ("max_steps=9", "14 steps")])
@@ -160,7 +160,7 @@ def test_less_than_is_done_is_refused(ended, seen, capsys, tmp_path, limit, what
 @pytest.mark.parametrize(
     "limit, words",
     [
-        ("fast_dev_run=true", "this was a rehearsal; leave --trainer.fast_dev_run away"),
+        ("fast_dev_run=true", "this was a rehearsal; leave out --trainer.fast_dev_run"),
         ("max_steps=0", "no batch was trained"),
         ("max_epochs=0", "no batch was trained"),
         ("limit_train_batches=0", "no batch was trained"),

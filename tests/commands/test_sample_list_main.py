@@ -209,7 +209,7 @@ def test_the_list_takes_a_pattern(capsys):
         ("--data MNISD", "unknown data set 'MNISD'. Did you mean MNIST?"),
         ("--can draw", "unknown capability 'draw'."),
         ("nothing*", "there is nothing of that kind"),
-        ("--json --markdown", "two ways to print"),
+        ("--json --markdown", "ways to print"),
     ],
 )
 def test_wrong_wishes_for_lists_are_refused(line, words, capsys):
@@ -449,6 +449,6 @@ def test_a_saved_model_is_drawn_from_by_its_folder(others, monkeypatch, capsys, 
     assert (tmp_path / "x.png").is_file()
     (tmp_path / "pics").mkdir()
     assert zoo.sample.main(["pics"]) == 2
-    assert "pics is no run: it has no recipe.yaml, and no card.json either." in (
+    assert "pics is not a run: it has no recipe.yaml, and no card.json either." in (
         capsys.readouterr().err
     )

@@ -99,12 +99,12 @@ def test_a_stopped_tour_goes_on(tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(SeedEachBatch, "on_train_batch_start", stop)
         assert main(line) == 128 + signal.SIGINT
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     run, finished = begun_run(tmp_path / "2_epochs", "gan_digits")
     assert not finished
     assert main(line) == 0
     said = capsys.readouterr().out
-    assert "gan_digits: goes on" in said and "continuing last.ckpt after batch 2" in said
+    assert "gan_digits: continues" in said and "continuing last.ckpt after batch 2" in said
     again, finished = begun_run(tmp_path / "2_epochs", "gan_digits")
     assert finished and again.path == run.path
 

@@ -31,7 +31,7 @@ Everything.probabilities = lambda self, x: None
 
 
 class Coin:
-    encode = None  # a switched-off method is no capability
+    encode = None  # a switched-off method is not a capability
 
     def sample(self, n, *, seed=None): ...
 

@@ -105,7 +105,7 @@ def test_a_mixture_is_drawn_as_it_says():
 
 
 def plain_nade(x, w, v, b, c, activation):
-    """Larochelle & Murray, Algorithm 1, a pixel at a time."""
+    """Larochelle & Murray, a pixel at a time."""
     inner, logits = c.expand(len(x), -1), []
     for d in range(x.shape[1]):
         h = inner.sigmoid() if activation == "sigmoid" else inner.relu()

@@ -76,7 +76,7 @@ class Evil:
 def test_foreign_files_run_no_code(tmp_path, weights):
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(UserError, match="no readable file of weights"):
+    with pytest.raises(UserError, match="not a readable file of weights"):
         inception("legacy", path)
     with pytest.raises(UserError, match="there is no file"):
         inception("legacy", tmp_path / "none.pth")

@@ -47,7 +47,7 @@ def test_a_report_is_read_back(subject, digits, features, tmp_path):
     path.write_text(json.dumps(report))
     assert read_report(path) == report
     path.write_text('{"scores": []}')
-    with pytest.raises(UserError, match="no readable report"):
+    with pytest.raises(UserError, match="not a readable report"):
         read_report(path)
 
 

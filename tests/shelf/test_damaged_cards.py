@@ -81,7 +81,7 @@ TABLE = {
     "a score without name": {"scores": [{"value": 1.0}]},
     "a value in words": {"scores": [{"name": "fid", "value": "1"}]},
     "a value beyond all numbers": {"scores": [{"name": "fid", "value": 10**400}]},
-    "a value that is no number": {"scores": [{"name": "fid", "value": float("nan")}]},
+    "a value that is not a number": {"scores": [{"name": "fid", "value": float("nan")}]},
     "an infinite value": {"scores": [{"name": "fid", "value": float("inf")}]},
     "a unit that is a number": {"scores": [{"name": "fid", "value": 1, "unit": 3}]},
     "details in words": {"scores": [{"name": "fid", "value": None, "details": "x"}]},

@@ -273,7 +273,7 @@ REFUSED = {
     "no such revision": (lambda hub: "hf://me/small@v2", "no such revision"),
     "no card": (set_file("card.json", None), "no such file"),
     "no weights": (set_file("weights", None), "no such file"),
-    "a card that is none": (set_file("card.json", b"{}"), "no readable card"),
+    "a card that is none": (set_file("card.json", b"{}"), "not a readable card"),
     "a huge card": (set_file("card.json", b" " * (LARGEST_CARD + 1)), "larger than"),
     "a card of another format": (forged(lambda c: c.update(format=9)), "format 9"),
     "a foreign class": (forged(lambda c: c.update(model="os.system")), "unknown model"),
@@ -324,7 +324,7 @@ def test_what_was_sent_comes_back(hub, capsys):
 
 def test_nothing_is_sent_unless_asked(hub, capsys):
     assert publish(["small"]) == 2
-    assert "is no run" in capsys.readouterr().err
+    assert "is not a run" in capsys.readouterr().err
     assert not hub.asked
 
 
@@ -352,7 +352,7 @@ REFUSED_TO_SEND = {
         "small --hub me/small", lambda hub, patch: vars(hub).update(forbidden=True), "answered 403",
     ),
     "no network": ("small --hub me/small", lambda hub, patch: hub.stop(), "your login"),
-    "no such model": ("smal --hub me/small", lambda hub, patch: None, "is no run"),
+    "no such model": ("smal --hub me/small", lambda hub, patch: None, "is not a run"),
 }  # fmt: skip
 
 

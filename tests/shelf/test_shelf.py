@@ -193,19 +193,19 @@ REFUSED = {
         "damaged or were changed",
     ),
     "no weights": (lambda root: weights_of(root).unlink(), "cannot be read"),
-    "weights no safetensors": (no_safetensors, "no readable safetensors"),
+    "weights no safetensors": (no_safetensors, "a readable safetensors"),
     "other architecture": (other_architecture, "another architecture"),
     "other shapes": (reshaped, "another architecture"),
     "edited card": (lambda root: edit(root, "one/card.json", "{}"), "damaged or was changed"),
     "huge card": (lambda root: edit(root, "one/card.json", " " * 5 * 2**20), "was changed"),
     "card no JSON": (
         lambda root: (edit(root, "one/card.json", "{"), bless(root)),
-        "no readable card",
+        "not a readable card",
     ),
-    "card a list": (lambda root: forge(root, lambda card: [card]), "no readable card"),
+    "card a list": (lambda root: forge(root, lambda card: [card]), "not a readable card"),
     "card without weights": (
         lambda root: forge(root, lambda card: card.pop("weights") and None),
-        "no readable card",
+        "not a readable card",
     ),
     "weights elsewhere": (
         lambda root: forge(root, lambda card: card["weights"].update(file="../x.safetensors")),
@@ -240,7 +240,7 @@ REFUSED = {
         "does not fit this zoo",
     ),
     "no index": (lambda root: (root / "index.json").unlink(), "not in"),
-    "index no JSON": (lambda root: edit(root, "index.json", "?"), "no readable index"),
+    "index no JSON": (lambda root: edit(root, "index.json", "?"), "not a readable index"),
     "not in the index": (
         lambda root: edit(root, "index.json", json.dumps({"format": 1, "cards": {}})),
         "not in",
@@ -277,7 +277,7 @@ def test_what_is_no_file_is_refused_at_once(what, file, root):
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "Upper", "-x", "ü"])
 def test_a_name_with_a_path_is_not_written(name, tmp_path):
-    with pytest.raises(UserError, match="no name"):
+    with pytest.raises(UserError, match="not a valid name"):
         write_entry(name, small(), {}, shelf=tmp_path / "shelf")
     assert not (tmp_path / "shelf").exists()
 
@@ -399,7 +399,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, share):
 )
 def test_a_file_of_other_content_is_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "last.ckpt")
-    with pytest.raises(UserError, match="no checkpoint of a run"):
+    with pytest.raises(UserError, match="not a checkpoint of a run"):
         read_checkpoint(tmp_path / "last.ckpt")
 
 
@@ -423,7 +423,7 @@ def test_a_run_loads_with_its_last_weights(run):
 
 
 BROKEN_RUNS = {
-    "no run": (lambda run: (run / "recipe.yaml").unlink(), "is no run"),
+    "no run": (lambda run: (run / "recipe.yaml").unlink(), "is not a run"),
     "no checkpoint": (lambda run: (run / "checkpoints/last.ckpt").unlink(), "no checkpoint yet"),
     "no shape": (lambda run: edit(run, "environment.json", "{}"), "what images"),
     "another model": (

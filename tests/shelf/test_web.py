@@ -238,7 +238,7 @@ REFUSED = {
     "ftp": (lambda p: "ftp://127.0.0.1/card.json#sha256=" + "0" * 64, "only"),
     "no host": (lambda p: "https:///card.json#sha256=" + "0" * 64, "only"),
     "a password": (lambda p: p.address().replace("//", "//me:secret@"), "password"),
-    "no number for a port": (lambda p: p.address().replace("127.0.0.1:", "127.0.0.1:x"), "no add"),
+    "no number for a port": (lambda p: p.address().replace("127.0.0.1:", "127.0.0.1:x"), "not an"),
     "a line break": (lambda p: p.address().replace("/m/", "/m/%0a\n"), "must be escaped"),
     # the server
     "nobody there": (lambda p: p.server.stop(), "Is there a network?"),
@@ -259,10 +259,10 @@ REFUSED = {
     "a huge card that is not announced": (
         serve(card=lambda c: Answer(b" " * (LARGEST_CARD + 1), announce=False)), "larger than",
     ),
-    "a card that is no card": (lambda p: (p.serve(b"[]"), p.address(b"[]"))[1], "no readable card"),
+    "no card": (lambda p: (p.serve(b"[]"), p.address(b"[]"))[1], "not a readable card"),
     "a card of another format": (lambda p: p.forge(lambda c: c.update(format=9)), "format 9"),
     "a card without sizes": (
-        lambda p: p.forge(lambda c: c["weights"].pop("bytes")), "no readable card",
+        lambda p: p.forge(lambda c: c["weights"].pop("bytes")), "not a readable card",
     ),
     "a foreign class": (lambda p: p.forge(lambda c: c.update(model="os.system")), "unknown model"),
     # the weights
@@ -360,7 +360,7 @@ def test_a_card_that_the_index_on_the_web_does_not_know(shelf):
 @pytest.mark.parametrize("index", [b"?", b"[]", b'{"cards": {"small": 3}}', b'{"cards": 1}'])
 def test_an_index_on_the_web_that_is_none(shelf, index):
     shelf.answers["/shelf/index.json"] = Answer(index)
-    with pytest.raises(UserError, match="no readable index"):
+    with pytest.raises(UserError, match="not a readable index"):
         available()
 
 
@@ -428,13 +428,13 @@ def test_a_length_that_is_no_number_is_not_believed(place, length):
 
 @pytest.mark.parametrize("address", ["https://[::1", "https://[::1]:x/", "https://h:99999999/"])
 def test_an_address_that_is_none(place, monkeypatch, address):
-    with pytest.raises(UserError, match="no address of the web"):
+    with pytest.raises(UserError, match="not an address of the web"):
         load(f"{address}#sha256={'a' * 64}")
     monkeypatch.setenv("ZOO_SHELF", address)
-    with pytest.raises(UserError, match="no address of the web"):
+    with pytest.raises(UserError, match="not an address of the web"):
         available()
     place.serve(weights=Answer(b"", 302, address))  # the server sends us there
-    with pytest.raises(UserError, match="no address of the web"):
+    with pytest.raises(UserError, match="not an address of the web"):
         download(f"{place.server.root}/m/{place.file}", 1000)
 
 

@@ -102,9 +102,9 @@ def test_a_sheet_is_cut_into_the_images_that_it_was_made_of(count, channels, hei
 
 
 def test_another_picture_is_no_sheet():
-    with pytest.raises(UserError, match="is no sheet of images of 28x28"):
+    with pytest.raises(UserError, match="is not a sheet of images of 28x28"):
         tiles(torch.zeros(3, 118, 119), 28, 28)
-    with pytest.raises(UserError, match="is no sheet"):
+    with pytest.raises(UserError, match="is not a sheet"):
         tiles(torch.zeros(3, 1, 1), 28, 28)
 
 

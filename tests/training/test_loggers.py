@@ -95,7 +95,7 @@ def test_a_key_is_found_where_wandb_login_puts_it(alone, monkeypatch):
     assert logged_in()
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
     assert not logged_in()
-    (alone / "netrc").write_text("this is no netrc")
+    (alone / "netrc").write_text("this is not a netrc")
     assert not logged_in()
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     assert logged_in()

@@ -67,7 +67,7 @@ def open_regular(path: Path) -> BinaryIO:
     changed in between.
 
     Raises:
-        OSError: if it cannot be opened, or is no regular file.
+        OSError: if it cannot be opened, or is not a regular file.
     """
     flags = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NONBLOCK", "O_BINARY"))
     try:
@@ -80,7 +80,7 @@ def open_regular(path: Path) -> BinaryIO:
     os.close(handle)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -91,7 +91,7 @@ def read_regular(path: Path, limit: int) -> bytes:
         limit: Bytes; more than them are never read, whatever the file does meanwhile.
 
     Raises:
-        OSError: if it cannot be read, or is no regular file.
+        OSError: if it cannot be read, or is not a regular file.
     """
     with open_regular(path) as file:
         return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
@@ -101,7 +101,7 @@ def read_json(path: Path) -> Any:
     """Reads a record of the zoo's own.
 
     Raises:
-        OSError: if it cannot be read, or is no regular file.
+        OSError: if it cannot be read, or is not a regular file.
         ValueError: if it is no JSON, or larger than any record.
     """
     content = read_regular(path, LARGEST_RECORD)

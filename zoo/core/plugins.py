@@ -77,7 +77,7 @@ def _from_file(path: Path) -> ModuleType:
     name = f"zoo_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UserError(f"the plug-in {path} is no Python file.")
+        raise UserError(f"the plug-in {path} is not a Python file.")
     if name in sys.modules:
         raise UserError(f"two plug-ins are called {path.name}; rename one.")
     module = importlib.util.module_from_spec(spec)

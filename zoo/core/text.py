@@ -30,7 +30,7 @@ def clean(text: object, limit: int = LONGEST_QUOTE) -> str:
     longer text the beginning and the end stay.
 
     Args:
-        text: Anything; what is no text is written as ``str`` does.
+        text: Anything; what is not text is written as ``str`` does.
         limit: Characters of the longest answer.
 
     Example:

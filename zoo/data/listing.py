@@ -133,6 +133,6 @@ def list_images(folder: Path, test_fraction: float) -> Listing:
     if strange and test_folder.is_dir():
         raise UserError(
             f"{test_folder} has the classes {', '.join(label or '(none)' for label in strange)}, "
-            "which train/ has not."
+            "which train/ does not have."
         )
     return Listing(train, test, classes)

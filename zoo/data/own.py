@@ -113,7 +113,7 @@ def wrap(
     if spec.points != read["train"].pixels.is_floating_point():
         spec = replace(spec, kind="image")  # bytes that happen to be shaped as points
     if spec.points and binarize != "none":
-        raise UserError("points of the plane cannot be binarised: leave binarize away.")
+        raise UserError("points of the plane cannot be binarised: leave binarize out.")
     parts: dict[Any, MemoryImages] = {part: one.images() for part, one in read.items()}
     if "test" not in parts:
         parts["train"], parts["test"] = _cut(parts["train"])

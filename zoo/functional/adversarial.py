@@ -32,7 +32,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     Returns:
         Scalar in nats, at least 0; log 4 where D is 1/2 everywhere.
 
-    Reference: Goodfellow et al. 2014, arXiv:1406.2661, Eq. 1. Deviations: none.
+    Reference: Goodfellow et al. 2014, arXiv:1406.2661. Deviations: none.
 
     Example:
         >>> import torch
@@ -59,7 +59,7 @@ def generator_loss(fake_logits: Tensor, kind: str = "non-saturating") -> Tensor:
     Raises:
         ValueError: if kind is unknown.
 
-    Reference: Goodfellow et al. 2014, arXiv:1406.2661, Eq. 1 and Section 3. Deviations: none.
+    Reference: Goodfellow et al. 2014, arXiv:1406.2661, Section 3. Deviations: none.
 
     Example:
         >>> import torch
@@ -111,7 +111,7 @@ def wasserstein_estimate(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         Scalar; the critic maximises it, the generator minimises it. A constant added to f
         changes nothing.
 
-    Reference: Arjovsky et al. 2017, arXiv:1701.07875, Eq. 2. Deviations: none.
+    Reference: Arjovsky et al. 2017, arXiv:1701.07875. Deviations: none.
 
     Example:
         >>> wasserstein_estimate(torch.tensor([3.0]), torch.tensor([1.0]))
@@ -144,7 +144,7 @@ def gradient_penalty(
     Raises:
         ValueError: if the shapes differ.
 
-    Reference: Gulrajani et al. 2017, arXiv:1704.00028, Eq. 3 and Algorithm 1. Deviations: none.
+    Reference: Gulrajani et al. 2017, arXiv:1704.00028. Deviations: none.
 
     Example:
         >>> x = torch.zeros(4, 2)
@@ -175,7 +175,7 @@ def categorical_information(logits: Tensor, codes: Tensor) -> Tensor:
     Returns:
         Scalar in nats, at most log K, 0 where Q equals the prior; to be maximised.
 
-    Reference: Chen et al. 2016, arXiv:1606.03657, Eq. 5. Deviations: none.
+    Reference: Chen et al. 2016, arXiv:1606.03657. Deviations: none.
 
     Example:
         >>> import torch
@@ -198,7 +198,7 @@ def gaussian_information(mean: Tensor, codes: Tensor, std: float = 1.0) -> Tenso
     Returns:
         Scalar in nats, to be maximised; largest value M (log 2 - log(std sqrt(2 pi))).
 
-    Reference: Chen et al. 2016, arXiv:1606.03657, Eq. 5 and Appendix C.1 (factored Gaussian Q).
+    Reference: Chen et al. 2016, arXiv:1606.03657 (factored Gaussian Q).
     Deviations: none.
 
     Example:

@@ -117,7 +117,7 @@ def logistic_mixture_log_prob(x: Tensor, params: Tensor, levels: int = 256) -> T
     Returns:
         Nats per pixel, shape (...); counting measure on the levels of all channels.
 
-    Reference: Salimans, Karpathy, Chen, Kingma 2017, arXiv:1701.05517, Eqs. 1 to 3.
+    Reference: Salimans, Karpathy, Chen, Kingma 2017, arXiv:1701.05517.
     Deviations: pixels in [0, 1]; channels around their middle, 1/2, in the means.
 
     Example:
@@ -190,8 +190,8 @@ def nade_logits(
     Returns:
         Log-odds, shape (B, D).
 
-    Reference: Larochelle & Murray 2011, The Neural Autoregressive Distribution Estimator, Eqs. 1
-    and 2. Deviations: none.
+    Reference: Larochelle & Murray 2011, The Neural Autoregressive Distribution Estimator.
+    Deviations: none.
     """
     carried = c.expand(len(x), -1)
     logits = []

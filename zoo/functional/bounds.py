@@ -34,7 +34,7 @@ def importance_bound(log_weights: Tensor, dim: int = 0) -> Tensor:
     Returns:
         Nats, the shape without ``dim``.
 
-    Reference: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, Eq. 8. Deviations: none.
+    Reference: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519. Deviations: none.
 
     Example:
         >>> importance_bound(torch.tensor([1.0, 3.0]).log())
@@ -112,7 +112,7 @@ def importance_objective(
     Returns:
         The bound's mean over the batch, in nats, without a gradient, and the loss, both scalars.
 
-    Reference: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, Eq. 8.
+    Reference: Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519.
     """
     fit, ratio = log_parts(noise)
     bound = importance_bound((fit - ratio).detach())

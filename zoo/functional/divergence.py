@@ -28,7 +28,7 @@ def standard_normal_kl(mean: Tensor, log_var: Tensor) -> Tensor:
         Nats per element, same shape, at least 0 up to rounding; for a diagonal law the sum over
         its dimensions is the divergence.
 
-    Reference: Kingma & Welling 2014, arXiv:1312.6114, Appendix B. Deviations: none.
+    Reference: Kingma & Welling 2014, arXiv:1312.6114. Deviations: none.
 
     Example:
         >>> import torch

@@ -27,13 +27,13 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         x: Pixels, 0 or 1. Grey values between them give the expectation over bits drawn with
-            these probabilities, which is no likelihood of the grey values.
+            these probabilities, which is not a likelihood of the grey values.
         logits: Log-odds l of the value 1.
 
     Returns:
         Nats per element, at most 0, in the broadcast shape; counting measure on {0, 1}.
 
-    Reference: Kingma & Welling 2014, arXiv:1312.6114, Appendix C.1. Deviations: none.
+    Reference: Kingma & Welling 2014, arXiv:1312.6114. Deviations: none.
 
     Example:
         >>> bernoulli_log_prob(torch.tensor([0.0, 1.0]), torch.zeros(2))  # -log 2
@@ -56,7 +56,7 @@ def gaussian_log_prob(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     Returns:
         Nats per element in the broadcast shape; Lebesgue measure, so it may be positive.
 
-    Reference: Kingma & Welling 2014, arXiv:1312.6114, Appendix C.2. Deviations: none.
+    Reference: Kingma & Welling 2014, arXiv:1312.6114. Deviations: none.
 
     Example:
         >>> zero = torch.zeros(1)
@@ -92,8 +92,8 @@ def logistic_bin_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor, levels: in
     Raises:
         ValueError: if levels is less than 2.
 
-    Reference: Kingma et al. 2016, arXiv:1606.04934, Appendix; the edges as in Salimans et al. 2017,
-    arXiv:1701.05517, Eq. 2. Deviations: no approximation by the density where the bin is unlikely.
+    Reference: Kingma et al. 2016, arXiv:1606.04934; the edges as in Salimans et al. 2017,
+    arXiv:1701.05517. Deviations: no approximation by the density where the bin is unlikely.
 
     Example:
         >>> x = torch.linspace(0, 1, 256)

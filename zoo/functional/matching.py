@@ -26,7 +26,7 @@ def matching_aware_terms(
     Returns:
         Three scalars in nats, each log 2 where D = 1/2.
 
-    Reference: Reed et al. 2016, arXiv:1605.05396, Algorithm 1.
+    Reference: Reed et al. 2016, arXiv:1605.05396 (GAN-CLS).
     """
     mismatched = F.softplus(wrong)
     if differs is None:
@@ -50,7 +50,7 @@ def matching_aware_loss(real: Tensor, mismatched: Tensor, generated: Tensor) -> 
     Returns:
         A scalar in nats; 2 log 2 where D = 1/2.
 
-    Reference: Reed et al. 2016, arXiv:1605.05396, Algorithm 1.
+    Reference: Reed et al. 2016, arXiv:1605.05396 (GAN-CLS).
 
     Example:
         >>> half = torch.zeros(3)
@@ -79,7 +79,7 @@ def contrastive_loss(
     Returns:
         A scalar in nats, (log N + log B) / 2 where nothing is told apart.
 
-    Reference: van den Oord et al. 2018, arXiv:1807.03748, Eq. 4, in both directions.
+    Reference: van den Oord et al. 2018, arXiv:1807.03748, in both directions.
 
     Example:
         >>> contrastive_loss(torch.ones(4, 2), torch.ones(4, 2))

@@ -157,7 +157,7 @@ def improved_precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> Precisi
     Raises:
         ValueError: if widths differ, a value is not finite, or a set has fewer than k + 1 rows.
 
-    Reference: Kynkäänniemi et al. 2019, arXiv:1904.06991, Eq. 1 and 2.   Deviations: the ball is
+    Reference: Kynkäänniemi et al. 2019, arXiv:1904.06991.   Deviations: the ball is
         open (strictly nearer than the k-th neighbour), as in Naeem et al.'s code.
 
     Example:
@@ -190,7 +190,7 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
     Raises:
         ValueError: if widths differ, a value is not finite, or there are not k + 1 real rows.
 
-    Reference: Naeem et al. 2020, arXiv:2002.09797, Eq. 3 and 5.   Deviations: none.
+    Reference: Naeem et al. 2020, arXiv:2002.09797.   Deviations: none.
 
     Example:
         >>> real = torch.arange(8.0)[:, None]

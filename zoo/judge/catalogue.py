@@ -94,13 +94,13 @@ ROWS: tuple[Row, ...] = (
         "Share of images that the classifier names wrongly.", rank=0),
     Row("code_error", "{matching}(-of-{codes:int}),train->" + SCOPE, "share", "lower",
         "Share of images whose inferred code is the wrong class, after giving each code the "
-        "class that fits best. The model itself never saw a label.", rank=1),
+        "class that fits best. The model itself never saw a label.", rank=1, beside=("recall",)),
     Row("kmeans_error", "{clusters:int},{matching},train->" + SCOPE, "share", "lower",
         "Share of images in the wrong cluster, when k-means sorts the latents and each "
         "cluster gets the class that fits best."),
     Row("mig", "{bins:int}-bins,{images:short}", "", "higher",
         "How much more one unit of the code tells about a factor than the next best unit: 0 "
-        "nothing, 1 all.", rank=3),
+        "nothing, 1 all.", rank=3, beside=("factor_vae_score", "live_units")),
     Row("live_units", "var>{least:number},{images:short}", "units", "",
         "Number of units of the code that images move at all. What a model does not tell cannot "
         "be entangled: other scores of the code are to be read beside it."),
@@ -138,7 +138,7 @@ ROWS: tuple[Row, ...] = (
         "always."),
     Row("captions_shown", FEATURES + ",{captions},{count:short}", "share", "higher",
         "Share of images that show everything that their caption says, to the eyes of the "
-        "attribute classifier.", rank=2),
+        "attribute classifier.", rank=2, beside=("captions_shown", "position_spread")),
     Row("position_spread", "{captions:int}x{draws:int}", "pixels", "higher",
         "How far the one object of an image wanders along each axis from sample to sample of one "
         "caption: 0 if it never does; its details say what real images do, which is right."),
@@ -178,7 +178,8 @@ ROWS: tuple[Row, ...] = (
     Row("class_variation", SAMPLES, "share", "lower",
         "Share of samples that would have to change class to match the data."),
     Row("modes", MODES, "modes", "higher",
-        "Number of modes of the data that samples reach at all.", rank=8),
+        "Number of modes of the data that samples reach at all.", rank=8,
+        beside=("high_quality", "mode_spread", "mode_kl")),
     Row("high_quality", "{within:number}sigma,{samples:short}", "share", "higher",
         "Share of samples within three standard deviations of a mode; of perfect samples of "
         "the plane .989."),

@@ -124,4 +124,4 @@ def _weights(path: Path | str | None, url: str) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"$ZOO_INCEPTION: there is no file {path}.") from None
     except Exception:  # whatever unpickling raises on files that are none
-        raise UserError(f"$ZOO_INCEPTION: {path} is no readable file of weights.") from None
+        raise UserError(f"$ZOO_INCEPTION: {path} is not a readable file of weights.") from None

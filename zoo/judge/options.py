@@ -29,7 +29,7 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="another data set than the model's own")
     parser.add_argument(
         "--data.path", dest="path", metavar="FOLDER",
-        help="where the images of a folder are now, or those of --data ImageFolder",
+        help="folder of the images, if it has moved, or for --data ImageFolder",
     )  # fmt: skip
     parser.add_argument("--root", help="folder of data sets (default: $ZOO_DATA, else data/)")
     parser.add_argument(

@@ -71,7 +71,7 @@ def folder_subject(
     name = name or (path and "ImageFolder")
     if name is None:
         raise UserError(
-            f"{folder} is no run: it has no recipe.yaml. A folder of samples is compared with a "
+            f"{folder} is not a run: it has no recipe.yaml. A folder of samples is compared with a "
             "data set, named with --data, or with another folder, named with --data.path."
         )
     try:
@@ -82,7 +82,7 @@ def folder_subject(
     except Unreadable as error:
         raise UserError(f"{folder}: the first image cannot be read: {error}.") from None
     except UserError as error:
-        raise UserError(f"{folder} is no run: it has no recipe.yaml; {error}") from None
+        raise UserError(f"{folder} is not a run: it has no recipe.yaml; {error}") from None
     colour = "colour" if seen.spec.channels == 3 else "auto"
     given = {"size": min(header.width, header.height), "channels": colour}
     data: Any = build("data", section_for(name, given, root, path))

@@ -70,6 +70,7 @@ class Row:
             has by custom, three digits for units without custom.
         rank: Among the scores that can stand for a model, the lowest that it has does; None for
             scores that never do so of themselves.
+        beside: Scores that show what this one hides: wherever it stands for a model, they do too.
 
     Example:
         >>> row = Row("nll", "{pixels}(,is{samples:int}),{count:short}", "nats", "lower")
@@ -88,6 +89,7 @@ class Row:
     meaning: str = ""
     decimals: int | None = None
     rank: int | None = None
+    beside: tuple[str, ...] = ()
 
     def text(self, parameters: Mapping[str, Any]) -> str:
         """Writes the name with its protocol, from the protocol's values.
@@ -116,23 +118,40 @@ class Row:
             if value is not None
         }
 
-    def brief(self, value: float) -> str:
+    def brief(self, value: float, error: float | None = None) -> str:
         """Writes a figure short enough for a table, with its unit; shares as per cent.
+
+        Args:
+            value: The figure.
+            error: Its standard error, if it is known.
 
         Example:
             >>> Row("recall", unit="share").brief(0.1769)
             '17.69 %'
+            >>> Row("bpd", unit="bits/dim").brief(1.1602, 0.0031)
+            '1.16 \N{PLUS-MINUS SIGN} 0.003 bits/dim'
         """
         share = self.unit == "share"
-        number, unit = (100 * value, "%") if share else (value, self.unit)
+        scale, unit = (100, "%") if share else (1, self.unit)
+        written = self._number(scale * value)
+        if error is not None:
+            written = f"{written} \N{PLUS-MINUS SIGN} {self._doubt(scale * error)}"
+        return f"{written} {unit}".rstrip()
+
+    def _number(self, number: float) -> str:
         places = DECIMALS.get(self.unit) if self.decimals is None else self.decimals
         whole = self.unit in WHOLE
-        if places is None or (not whole and 0 < abs(number) < TINY):
-            return f"{digits(number)} {unit}".rstrip()
+        if places is None or (not whole and 0 < abs(number) < TINY and self.decimals is None):
+            return digits(number)
         written = f"{number:,.{places}f}"
         if whole and "." in written:
             written = written.rstrip("0").rstrip(".")
-        return f"{written} {unit}".rstrip()
+        return written
+
+    def _doubt(self, error: float) -> str:
+        """Writes a standard error: to the places of its figure, unless nothing is left of it."""
+        written = self._number(error)
+        return digits(error, 1) if error < TINY or not written.strip("0.") else written
 
     @cached_property
     def _groups(self) -> tuple[_Group, ...]:

@@ -62,7 +62,7 @@ class Score:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def finite(self) -> Score:
-        """Returns the score without a value that is no number; the details then say why.
+        """Returns the score without a value that is not a number; the details then say why.
 
         Example:
             >>> Score("worst_class_factor", math.inf).finite().details

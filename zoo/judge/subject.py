@@ -290,11 +290,11 @@ def read_report(path: Path) -> dict[str, Any]:
     """Reads a report that `judge` made.
 
     Raises:
-        UserError: if the file is no report.
+        UserError: if the file is not a report.
     """
     try:
         report = read_json(path)
         report["scores"][0]["name"]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        raise UserError(f"{path} is no readable report of an evaluation.") from None
+        raise UserError(f"{path} is not a readable report of an evaluation.") from None
     return report

@@ -104,7 +104,7 @@ class BatchNorm(Layer):
         channels: Channels of x.
         momentum: Share of the newest batch in the running moments.
 
-    Reference: Dinh et al. 2017, arXiv:1605.08803, Section 3.7 and Appendix E. Deviations: the
+    Reference: Dinh et al. 2017, arXiv:1605.08803, Section 3.7. Deviations: the
     batch's own moments normalise in training; the paper mixes them with the running ones.
     """
 

@@ -109,7 +109,7 @@ class ConvEncoder(nn.Module):
     Shape: (B, channels, height, width) -> (B, features).
 
     Reference: Radford et al. 2016, arXiv:1511.06434, Section 3. Deviations: 4x4 kernels, slope
-    0.1 as in InfoGAN (arXiv:1606.03657, Appendix C), a fully connected feature layer.
+    0.1 as in InfoGAN (arXiv:1606.03657), a fully connected feature layer.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ class Coupling(Layer):
         affine: Whether there is a scale s.
 
     Reference: Dinh et al. 2014, arXiv:1410.8516, Section 3.2; Dinh et al. 2017,
-    arXiv:1605.08803, Eq. 7 and 8. Deviations: none.
+    arXiv:1605.08803. Deviations: none.
     """
 
     def __init__(

@@ -8,8 +8,8 @@ r"""Inverse autoregressive flow: turns simple posterior samples into samples of 
 The Jacobian of each step is triangular because output i sees inputs before i only. Samples and
 their density cost one pass each; the density of other points would need the inverse.
 
-Reference: Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling 2016, arXiv:1606.04934,
-Algorithm 1. Deviations: none; orders alternate, as the paper does.
+Reference: Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling 2016, arXiv:1606.04934.
+Deviations: none; orders alternate, as the paper does.
 """
 
 from __future__ import annotations

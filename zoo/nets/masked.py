@@ -7,7 +7,7 @@ exists where degrees allow it,
 
 so that output d depends on inputs with degrees below m(d) only.
 
-Reference: Germain, Gregor, Murray, Larochelle 2015, arXiv:1502.03509, Eqs. 8, 9, 12 and 13.
+Reference: Germain, Gregor, Murray, Larochelle 2015, arXiv:1502.03509, Eqs. 12 and 13.
 Deviation: degrees count from 0.
 """
 
@@ -30,7 +30,7 @@ class MaskedLinear(nn.Linear):
     """A linear layer of which some weights do not exist.
 
     Args:
-        mask: 1 where a weight exists, 0 elsewhere, shape (outputs, inputs). It is no part of the
+        mask: 1 where a weight exists, 0 elsewhere, shape (outputs, inputs). It is not a part of the
             state: whoever builds the layer can build the mask again.
         bias: Whether to add a bias.
 
@@ -94,7 +94,7 @@ class MaskedMLP(nn.Module):
     Shape: (B, D) and (B, context) -> (B, D, outputs).
 
     Raises:
-        UserError: if the order is no permutation.
+        UserError: if the order is not a permutation.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class MaskedMLP(nn.Module):
             generator: Draws the hidden units' degrees; None spreads them evenly.
 
         Raises:
-            UserError: if the order is no permutation of 0..D-1.
+            UserError: if the order is not a permutation of 0..D-1.
         """
         if order.is_meta:  # shapes only, so that there is nothing to be masked
             return

@@ -86,7 +86,7 @@ class MultiScale(Layer):
 
     Shape: (B, C, H, W) -> (B, C H W), what was done first comes first.
 
-    Reference: Dinh et al. 2017, arXiv:1605.08803, Section 3.6, Eq. 14 to 16. Deviations: none.
+    Reference: Dinh et al. 2017, arXiv:1605.08803, Section 3.6. Deviations: none.
     """
 
     def __init__(self, stages: Sequence[Layer], shapes: Sequence[tuple[int, int, int]]) -> None:

@@ -125,7 +125,7 @@ class PixelNet(nn.Module):
 
     Shape: (B, C, H, W) and one-hot labels (B, classes) -> (B, outputs, H, W).
 
-    Reference: van den Oord, Kalchbrenner, Kavukcuoglu 2016, arXiv:1601.06759, Table 1.
+    Reference: van den Oord, Kalchbrenner, Kavukcuoglu 2016, arXiv:1601.06759.
     Deviation: the last layers and the first have a bias for every place of the image.
     """
 
@@ -248,7 +248,7 @@ class GatedPixelNet(nn.Module):
     Shape: (B, C, H, W) and one-hot labels (B, classes) -> (B, outputs, H, W).
 
     Reference: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu 2016,
-    arXiv:1606.05328, Figure 2 and Eq. 2 and 4. Deviations: residuals in the vertical stack, too;
+    arXiv:1606.05328. Deviations: residuals in the vertical stack, too;
     dilated windows; the first and the last layers have a bias for every place of the image.
     """
 

@@ -18,7 +18,7 @@ __all__ = ["REFUSED", "VALIDATION", "check_trainer_options", "check_validation_o
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "barebones": (
         (False,),
-        "it forbids all that a run keeps, its checkpoints and figures: leave it away",
+        "it forbids all that a run keeps, its checkpoints and figures: leave it out",
     ),
     "default_root_dir": ((None,), "the folder of all runs is --run_root"),
     "enable_checkpointing": (
@@ -26,12 +26,12 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
         "a run without checkpoints cannot be used or continued; to write few of them, enlarge "
         "--save_every",
     ),
-    "limit_predict_batches": ((None, 1.0), "training predicts nothing: leave it away"),
+    "limit_predict_batches": ((None, 1.0), "training predicts nothing: leave it out"),
     "limit_test_batches": (
         (None, 1.0),
         "test images are scored by the judge; --evaluate false leaves that out",
     ),
-    "model_registry": ((None,), "models are published by python -m zoo.publish: leave it away"),
+    "model_registry": ((None,), "models are published by python -m zoo.publish: leave it out"),
     "overfit_batches": (
         (0, 0.0),
         "every epoch draws its order anew, so it would not be the same images; for a trial on few "
@@ -39,7 +39,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     ),
     "use_distributed_sampler": (
         (None, True),
-        "the loaders always share the images out among the processes: leave it away",
+        "the loaders always share the images out among the processes: leave it out",
     ),
 }
 # Options of a loop that only a model with a ``validation_step`` has.

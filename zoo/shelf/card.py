@@ -94,7 +94,7 @@ def split_pin(address: str) -> tuple[str, str | None]:
     """Splits the hash off an address.
 
     Raises:
-        UserError: if what follows ``#`` is no hash.
+        UserError: if what follows ``#`` is not a hash.
 
     Example:
         >>> split_pin("hf://owner/name")
@@ -117,7 +117,7 @@ def open_entry(place: Place) -> Entry:
     """Reads and checks a card.
 
     Raises:
-        UserError: if it cannot be read, is damaged or was changed, or is no card of this zoo.
+        UserError: if it cannot be read, is damaged or was changed, or is not a card of this zoo.
     """
     content = place.read(CARD, place.hashes, LARGEST_CARD)
     found = digest(content)
@@ -133,13 +133,13 @@ def _parse(content: bytes, label: str) -> dict[str, Any]:
         card = json.loads(content)
         found = card["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"the card of {label} is no readable card.") from None
+        raise UserError(f"the card of {label} is not a readable card.") from None
     if type(found) is int and found != FORMAT:
         raise UserError(
             f"the card of {label} has format {quoted(found)}; this zoo reads format {FORMAT}."
         )
     if wrong := check_parts(card):
-        raise UserError(f"the card of {label} is no readable card and is refused: {wrong}")
+        raise UserError(f"the card of {label} is not a readable card and is refused: {wrong}")
     _check_weights(card["weights"], label)
     return {key: part for key, part in card.items() if part is not None}
 
@@ -152,7 +152,7 @@ def _check_weights(weights: dict[str, Any], label: str) -> None:
         what = "weights outside its folder" if outside else "weights that are no safetensors file"
         raise UserError(f"the card of {label} names {what}; refused.")
     if not is_sha256(weights["sha256"]):
-        raise UserError(f"the card of {label} names a hash that is none; refused.")
+        raise UserError(f"the card of {label} names a hash that is not one; refused.")
     if not 0 <= size <= LARGEST_WEIGHTS:
         raise UserError(
             f"the card of {label} names weights of {size:,} bytes; more than "

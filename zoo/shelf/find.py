@@ -44,7 +44,7 @@ def shelf_folder() -> Path:
     """Returns the shelf: ``$ZOO_SHELF``, else ``checkpoints/`` beside or in the package, or here.
 
     Raises:
-        UserError: if ``$ZOO_SHELF`` is an address, which is no folder.
+        UserError: if ``$ZOO_SHELF`` is an address, which is not a folder.
     """
     root = _shelf()
     if isinstance(root, str):
@@ -161,7 +161,7 @@ def find(name: str, shelf: Path | None = None) -> Place:
         return PLACES[scheme](name)
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} is no name of a model: names are lower-case letters, digits and _, "
+            f"{name!r} is not a valid name of a model: names are lower-case letters, digits and _, "
             "without a path."
         )
     root = shelf or _shelf()
@@ -213,7 +213,7 @@ def is_folder(name_or_run: str) -> bool:
 
 
 def check_model(name_or_run: str) -> None:
-    """Refuses what is no folder of a run or of a model, and no model's name or address, at once.
+    """Refuses what is not a folder of a run or of a model, and no model's name or address, at once.
 
     Raises:
         UserError: saying what is wrong.
@@ -222,7 +222,7 @@ def check_model(name_or_run: str) -> None:
     if (path / "recipe.yaml").is_file():
         return
     if is_folder(name_or_run):
-        raise UserError(f"{path} is no run: it has no recipe.yaml, and no {CARD} either.")
+        raise UserError(f"{path} is not a run: it has no recipe.yaml, and no {CARD} either.")
     place_of(name_or_run)
 
 
@@ -258,7 +258,7 @@ def read_index(root: Path) -> dict[str, list[str]]:
     try:
         return _parse_index(read_regular(path, LARGEST_CARD), path)
     except OSError:
-        raise UserError(f"{path} is no readable index of the shelf.") from None
+        raise UserError(f"{path} is not a readable index of the shelf.") from None
 
 
 def _parse_index(content: bytes, where: Path | str) -> dict[str, list[str]]:
@@ -266,11 +266,11 @@ def _parse_index(content: bytes, where: Path | str) -> dict[str, list[str]]:
         cards = json.loads(content)["cards"]
         index = {str(name): list(values) for name, values in cards.items()}
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        raise UserError(f"{where} is no readable index of the shelf.") from None
+        raise UserError(f"{where} is not a readable index of the shelf.") from None
     for name, hashes in index.items():
         if not NAME.fullmatch(name) or not all(map(is_sha256, hashes)):
             raise UserError(
-                f"{where} is no index of the shelf: it must give names the 64 hexadecimal "
+                f"{where} is not an index of the shelf: it must give names the 64 hexadecimal "
                 f"digits of their cards' hashes, and gives {name[:40]!r} something else."
             )
     return index

@@ -53,7 +53,7 @@ def check_repository(name: str) -> str:
         UserError: if it is none.
     """
     if not REPOSITORY.fullmatch(name) or ".." in name or "--" in name:
-        raise UserError(f"{name!r} is no name of a repository; it looks like owner/name.")
+        raise UserError(f"{name!r} is not a valid name of a repository; it looks like owner/name.")
     return name
 
 
@@ -86,7 +86,7 @@ class Hub:
         found = ADDRESS.fullmatch(rest)
         if not found or ".." in rest:
             raise UserError(
-                f"{rest!r} is no address of a model: it looks like hf://owner/name or "
+                f"{rest!r} is not an address of a model: it looks like hf://owner/name or "
                 "hf://owner/name@revision."
             )
         return cls(check_repository(found[1]), found[2], (pin,) if pin else (), rest)
@@ -120,7 +120,7 @@ class Hub:
                 lambda: 0,
             )
             if not COMMIT.fullmatch(str(about.commit_hash)):  # the library's cache has it in paths
-                raise UserError(f"{file} of {self.label}: the hub names a commit that is none.")
+                raise UserError(f"{file} of {self.label}: the hub names a commit that is not one.")
             if about.file_size is None or about.file_size > limit:
                 raise UserError(
                     f"{file} of {self.label} is larger than the {limit:,} bytes that it may have; "
@@ -182,7 +182,9 @@ def _in_a_sentence(what: str) -> Iterator[None]:
     except UserError:
         raise
     except errors.GatedRepoError:
-        raise UserError(f"{what}: the repository asks for a login that you have not.") from None
+        raise UserError(
+            f"{what}: the repository needs a login: use 'hf auth login', or set HF_TOKEN."
+        ) from None
     except errors.RepositoryNotFoundError:
         raise UserError(f"{what}: there is no such repository, or it is private.") from None
     except errors.RevisionNotFoundError:

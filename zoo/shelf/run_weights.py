@@ -46,11 +46,11 @@ def load_run(path: str | Path) -> Any:
     """Loads the last weights of a run's folder, in evaluation mode.
 
     Raises:
-        UserError: if the folder is no run, has no checkpoint, or its checkpoint is unsafe.
+        UserError: if the folder is not a run, has no checkpoint, or its checkpoint is unsafe.
     """
     folder = RunFolder(Path(path))
     if not folder.recipe.is_file() or not folder.environment.is_file():
-        raise UserError(f"{path} is no run: it has no recipe.yaml and environment.json.")
+        raise UserError(f"{path} is not a run: it has no recipe.yaml and environment.json.")
     if not folder.last.is_file():
         raise UserError(f"the run {path} has no checkpoint yet.")
     recipe = read_recipe(folder.recipe)
@@ -84,12 +84,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from None
     except Exception as error:  # damaged bytes make the reader fail in every way there is
         reason = str(error).partition("\n")[0].strip()[:150] or type(error).__name__
-        raise UserError(f"{path} is no readable checkpoint: {reason.rstrip('.')}.") from None
+        raise UserError(f"{path} is not a readable checkpoint: {reason.rstrip('.')}.") from None
     state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path} is no checkpoint of a run.")
+        raise UserError(f"{path} is not a checkpoint of a run.")
     if not all(isinstance(key, str) for key in (*checkpoint, *state)):
-        raise UserError(f"{path} is no checkpoint of a run: a name in it is no text.")
+        raise UserError(f"{path} is not a checkpoint of a run: a name in it is not text.")
     return checkpoint
 
 
@@ -228,7 +228,7 @@ def read_training(path: Path) -> dict[str, Any]:
 def _strange(value: Any, name: str) -> str | None:
     """Finds what no training has: a count below zero, or a tensor that is not plain."""
     if isinstance(value, Tensor):
-        return None if is_plain(value) else f"{clean(name)} is no plain tensor."
+        return None if is_plain(value) else f"{clean(name)} is not a plain tensor."
     if type(value) is int and value < -1 and name.startswith(COUNTS):
         return f"{clean(name)} must not be below zero, got {value}."
     if isinstance(value, (dict, list, tuple)):

@@ -126,15 +126,15 @@ def check_url(url: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  (raises if it is no number)
+        parts.port  # noqa: B018  (raises if it is not a number)
     except ValueError:
-        raise UserError(f"{url} is no address of the web.") from None
+        raise UserError(f"{url} is not an address of the web.") from None
     if parts.scheme != "https" or not parts.hostname:
         raise UserError(f"{url} is refused: only https://host/path addresses are fetched.")
     if "@" in parts.netloc:
         raise UserError(f"an address of {parts.hostname} holds a name or a password; refused.")
     if any(ord(letter) <= 32 or ord(letter) >= 127 for letter in url):
-        raise UserError(f"{url!r} is no address of the web: it holds letters that must be escaped.")
+        raise UserError(f"{url!r} is not an address of the web: some letters must be escaped.")
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -149,7 +149,7 @@ class _Redirects(HTTPRedirectHandler):
             raise
         except ValueError:  # urllib takes the new address apart before `redirect_request` sees it
             fp.close()
-            raise UserError(f"{req.full_url} leads to what is no address of the web.") from None
+            raise UserError(f"{req.full_url} leads to what is not an address of the web.") from None
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 

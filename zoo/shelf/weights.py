@@ -71,7 +71,7 @@ def load_entry(entry: Entry) -> Any:
         state = safetensors.load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(
-            f"the weights of {label} are no readable safetensors file: {error}."
+            f"the weights of {label} are not a readable safetensors file: {error}."
         ) from None
     if wanted is not None:
         check_fit(state, wanted, f"the weights of {label}")  # before the model takes memory
@@ -153,7 +153,7 @@ def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: s
         )
     for key, tensor in state.items():
         if not is_plain(tensor):
-            raise UserError(f"{what} are damaged: {key} is no plain tensor.")
+            raise UserError(f"{what} are damaged: {key} is not a plain tensor.")
         if tensor.is_floating_point() != wanted[key].is_floating_point():
             raise UserError(
                 f"{what} are of another architecture: {key} holds {tensor.dtype}, the model wants "

@@ -43,7 +43,7 @@ def write_entry(
         UserError: if the name is no plain name or a file cannot be written.
     """
     if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name for a model: use lower-case letters, digits and _.")
+        raise UserError(f"{name!r} is not a valid name: use lower-case letters, digits and _.")
     root = shelf or writable_shelf()
     folder = root / name
     said, content = described(name, model, half)

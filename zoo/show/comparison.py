@@ -214,7 +214,7 @@ def read_reports(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         readable = False
     if not readable:
-        raise UserError(f"{path} is no readable report of zoo.compare.")
+        raise UserError(f"{path} is not a readable report of zoo.compare.")
     return reports
 
 

@@ -50,7 +50,7 @@ def read_picture(path: Path, spec: Any, channels: int) -> Tensor:
     """Reads an image file in the size of a model's images, in [0, 1], shape (1, C, H, W).
 
     Raises:
-        UserError: if it is no readable picture, or the model's images are not square.
+        UserError: if it is not a readable picture, or the model's images are not square.
     """
     if spec.height != spec.width:
         raise UserError(f"pictures are only fitted to square images; the model's are {spec.shape}.")

@@ -154,7 +154,7 @@ def tiles(sheet: Tensor, height: int, width: int, gap: int = 2) -> Tensor:
     inside = sheet[:, gap:, gap:]
     if 0 in inside.shape or inside.shape[1] % tall or inside.shape[2] % wide:
         raise UserError(
-            f"a picture of {sheet.shape[2]}x{sheet.shape[1]} pixels is no sheet of images of "
+            f"a picture of {sheet.shape[2]}x{sheet.shape[1]} pixels is not a sheet of images of "
             f"{width}x{height}."
         )
     cut = rearrange(inside, "c (r h) (s w) -> (r s) c h w", h=tall, w=wide)
@@ -191,14 +191,14 @@ def open_picture(path: Path) -> Image.Image:
     """Opens a picture of somebody else's; its pixels are read when they are asked for.
 
     Raises:
-        UserError: if the file is no picture, or one that would take gigabytes to show.
+        UserError: if the file is not a picture, or one that would take gigabytes to show.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(path)
     except (UnidentifiedImageError, OSError):
-        raise UserError(f"{path} is no readable picture.") from None
+        raise UserError(f"{path} is not a readable picture.") from None
     except Image.DecompressionBombError:
         raise UserError(f"{path} has too many pixels to be shown: {LARGEST:,} at most.") from None
     if picture.width * picture.height > LARGEST:

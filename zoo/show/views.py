@@ -43,7 +43,7 @@ __all__ = [
 CARD, REPORT = "card", "report"  # where pictures are drawn unasked
 UNASKED = "samples"  # what `zoo.sample` draws where it is not told what
 RESERVED = ("help", "out", "seed")  # options of the command itself
-MOST = 10_000  # images in one PNG; more is no picture but a way to run out of memory
+MOST = 10_000  # images in one PNG; more is not a picture but a way to run out of memory
 SEED = 0  # the same latents in every picture, so that a person sees the same digits sharpen
 
 
@@ -226,7 +226,7 @@ VIEWS.register(
         name="completions", capability="complete", title="Completions",
         draw=_drawing("completions"),
         caption="An unseen image, the half of it that is kept, and ways to complete it",
-        flag="complete", help="draw what --mask covers of an image anew",
+        flag="complete", help="redraw the part of an image that --mask covers",
         options=(replace(COUNT, default=14), MASK), images=True, conditions=True,
     )
 )  # fmt: skip

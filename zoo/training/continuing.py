@@ -93,7 +93,7 @@ def _lost(mine: Any, given: Any, name: str) -> str | None:
     """Compares what a loop would write with what a file holds, part by part."""
     if isinstance(mine, dict):
         if not isinstance(given, dict):
-            return f"{name} is no mapping."
+            return f"{name} is not a mapping."
         for key, value in mine.items():
             if key not in given and not key.endswith(STEPPED):
                 return f"{name} has no {key}."
@@ -121,7 +121,7 @@ def check_plan(path: Path, checkpoint: dict[str, Any], plan: dict[str, Any]) -> 
         if plan[key] not in (None, -1) and plan[key] < done:
             raise UserError(
                 f"{path} was written after {done:,} {key.removeprefix('max_')}, more than "
-                f"--trainer.{key} {plan[key]}: raise it to go on."
+                f"--trainer.{key} {plan[key]}: raise it to continue."
             )
 
 

@@ -381,7 +381,7 @@ class Fit(LightningCLI):
             print(f"nothing is saved: {self._why_nothing()}", flush=True)
             return
         if self.checkpoint is not None and checkpoints.batches == self.seen["batches"]:
-            print(f"nothing was left to train: {ended_by(self.trainer)}; raise it to go on")
+            print(f"nothing was left to train: {ended_by(self.trainer)}; raise it to continue")
         state = f"Trained for {checkpoints.batches:,} batches, {checkpoints.seconds:,.0f} seconds."
         write_page(folder, state)
         write_curves(folder)
@@ -399,7 +399,7 @@ class Fit(LightningCLI):
 
     def _why_nothing(self) -> str:
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return "this was a rehearsal; leave --trainer.fast_dev_run away to train"
+            return "this was a rehearsal; leave out --trainer.fast_dev_run to train"
         return "no batch was trained; raise the limits of --trainer to train"
 
 

@@ -143,7 +143,7 @@ def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
     if not model.automatic_optimization and settings["accumulate_grad_batches"] != 1:
         raise UserError(
             f"--trainer.accumulate_grad_batches does not reach {type(model).__name__}, which steps "
-            "its own optimisers; leave it away, or enlarge --data.batch_size."
+            "its own optimisers; leave it out, or enlarge --data.batch_size."
         )
     if str(settings["precision"]).endswith("-true") and settings["precision"] not in TRUE:
         raise UserError(

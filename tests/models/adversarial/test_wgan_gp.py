@@ -1,4 +1,4 @@
-"""WGAN-GP: Algorithm 1 step by step, and which gradients flow where."""
+"""WGAN-GP: its algorithm step by step, and which gradients flow where."""
 
 import warnings
 

@@ -80,7 +80,8 @@ def test_every_model_has_a_card_and_a_page(gallery):
     for name in ("codes", "cloud", "eyes"):
         assert f"models/{name}.html" in index.all("href") and name in index.text
         assert name in Page(gallery / "models" / f"{name}.html").text
-    assert "3.62 % paper 5 %" in index.text and "23 modes paper 23.8 modes" in index.text
+    assert "3.62 % paper 5 %" in index.text
+    assert "23 modes paper 23.8 \N{PLUS-MINUS SIGN} 0.7 modes" in index.text
     assert "pictures/eyes/plate.png" not in index.all("src")
 
 
@@ -247,7 +248,7 @@ def test_a_damaged_index_is_one_sentence(build, shelf, capsys):
     (shelf / "index.json").write_text("{}")
     assert build() == 2
     said = capsys.readouterr().err
-    assert "there is no usable model" in said and "is no readable index" in said
+    assert "there is no usable model" in said and "is not a readable index" in said
     assert said.count("\n") == 1
 
 

@@ -53,10 +53,10 @@ def test_points_are_drawn_where_there_is_no_sheet_and_light_on_dark(shelf):
 def test_a_damaged_sheet_is_a_sentence(shelf):
     path = shelf / "codes" / "samples.png"
     path.write_bytes(b"no picture")
-    with pytest.raises(UserError, match="no readable picture"):
+    with pytest.raises(UserError, match="not a readable picture"):
         plate(found(shelf, "codes"))
     save_png(torch.zeros(3, 50, 50), path)
-    with pytest.raises(UserError, match="50x50 pixels is no sheet of images of 28x28"):
+    with pytest.raises(UserError, match="50x50 pixels is not a sheet of images of 28x28"):
         plate(found(shelf, "codes"))
 
 

@@ -87,7 +87,7 @@ def test_idle_units_are_those_that_images_do_not_move():
     finding = idle_units_finding(codes, {"beta": 4.0})
     assert finding.startswith("2 of 4 latent units are idle")
     assert "lower --model.beta (now 4)" in finding
-    assert idle_units_finding(codes[:, :3], {}) is None  # one in three is no finding
+    assert idle_units_finding(codes[:, :3], {}) is None  # one in three is not a finding
 
 
 def test_lost_codes_in_words():

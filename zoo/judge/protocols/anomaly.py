@@ -32,7 +32,7 @@ def score_anomaly(task: Task) -> list[Score]:
     models are known to fail on other data, simpler than those they learned (Nalisnick et al. 2019,
     arXiv:1810.09136): this figure speaks of upside-down images and of no others.
     """
-    # What is no number stays: torchmetrics would leave it out, and pairs would not fit.
+    # What is not a number stays: torchmetrics would leave it out, and pairs would not fit.
     upright, turned, label = (CatMetric(nan_strategy=math.nan) for _ in range(3))
     for metric in (upright, turned):
         metric.to(torch.float64)

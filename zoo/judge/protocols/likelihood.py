@@ -69,9 +69,37 @@ def bound_in_chunks(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: i
     return joined_bound((elbo(x, count), count) for count in counts)
 
 
-def _mean() -> MeanMetric:
-    """Returns a mean that is no number if a single image's value is none; none are left out."""
-    return MeanMetric(nan_strategy=math.nan).to(torch.float64)
+class _OverImages:
+    """A mean over images and its standard error; no number if a single image's value is none."""
+
+    def __init__(self) -> None:
+        self._mean, self._square = (
+            MeanMetric(nan_strategy=math.nan).to(torch.float64) for _ in range(2)
+        )
+
+    def update(self, values: Tensor) -> None:
+        """Takes the values of some images, shape (B,)."""
+        values = values.detach().double().cpu()
+        self.join(float(values.mean()), float(values.square().mean()), len(values))
+
+    def join(self, mean: float, square: float, count: int) -> None:
+        """Takes the mean of some images, and that of the squares."""
+        self._mean.update(mean, weight=count)
+        self._square.update(square, weight=count)
+
+    def compute(self, count: int) -> tuple[float, float | None]:
+        """Returns the mean, and the deviation over so many images by the root of their number."""
+        mean, square = float(self._mean.compute()), float(self._square.compute())
+        if count < 2:
+            return mean, None
+        return mean, math.sqrt(max(square - mean**2, 0.0) / (count - 1))
+
+
+def _details(error: float | None, scale: float = 1.0) -> dict[str, float]:
+    """Returns what stands beside a figure; without a number, nothing."""
+    if error is None or not math.isfinite(error):
+        return {}
+    return {"standard_error": error * scale}
 
 
 def _pixels(task: Task) -> str:
@@ -97,26 +125,29 @@ def score_log_prob(task: Task) -> list[Score]:
 
     A probability is given as ``nll`` in nats. A density is not to be mistaken for one: it is given
     as ``log_density``, of pixels dequantised uniformly and scaled to [0, 1] (the protocol of Dinh
-    et al. 2014, arXiv:1410.8516, Table 1), or of points of the plane in [0, 1]^2.
+    et al. 2014, arXiv:1410.8516), or of points of the plane in [0, 1]^2.
     """
-    mean = _mean()
+    found = _OverImages()
     for number, batch in task.batches(task.split, "log-likelihood"):
         seed_batch(number)  # uniform dequantisation draws noise
-        mean.update(task.model.log_prob(batch.image).detach().double().cpu())
-    nats, scope = float(mean.compute()), {"count": task.count, "split": task.split}
+        found.update(task.model.log_prob(batch.image))
+    nats, error = found.compute(task.count)
+    scope, beside = {"count": task.count, "split": task.split}, _details(error)
     points, pixels = task.data.spec.points, task.data.binarize == "none"
     measure = facts(task.model).measure
     if measure == "counting" or not pixels:
-        scores = [scored("nll", -nats, pixels=_pixels(task), **scope)]
+        scores = [scored("nll", -nats, beside, pixels=_pixels(task), **scope)]
     else:
         what = {"range": "unit-range", "dequantisation": "uniform-dequant"}
         what = {"range": "points"} if points else what
-        scores = [scored("log_density", nats, **what, **scope)]
+        scores = [scored("log_density", nats, beside, **what, **scope)]
     if pixels and not points:
         counted = {"grey": "exact", "colour": "exact"}.get(_pixels(task), _pixels(task))
         how = "uniform-dequant" if measure == "lebesgue" else counted
-        bits = bits_per_dim(torch.tensor(nats), task.data.spec.size, measure=measure)
-        scores.append(scored("bpd", float(bits), pixels=how, **scope))
+        size = task.data.spec.size
+        bits = bits_per_dim(torch.tensor(nats), size, measure=measure)
+        beside = _details(error, 1 / (size * math.log(2)))
+        scores.append(scored("bpd", float(bits), beside, pixels=how, **scope))
     return scores
 
 
@@ -129,13 +160,13 @@ def fits_ensemble(task: Task) -> bool:
 @protocol("ensemble", fits_ensemble, ["nll"])
 def score_ensemble(task: Task) -> list[Score]:
     """Log-likelihood of the split under the average, such as that over orders of the pixels."""
-    mean = _mean()
+    found = _OverImages()
     for number, batch in task.batches(task.split, "log-likelihood of the average"):
         seed_batch(number)
-        mean.update(task.model.ensemble_log_prob(batch.image).detach().double().cpu())
+        found.update(task.model.ensemble_log_prob(batch.image))
     how = {"pixels": _pixels(task), "ensemble": task.model.ensemble_size}
-    nats = -float(mean.compute())
-    return [scored("nll", nats, **how, count=task.count, split=task.split)]
+    nats, error = found.compute(task.count)
+    return [scored("nll", -nats, _details(error), **how, count=task.count, split=task.split)]
 
 
 def fits_elbo(task: Task) -> bool:
@@ -144,12 +175,16 @@ def fits_elbo(task: Task) -> bool:
 
 
 def _bounds(task: Task, number: int, batch: Batch, samples: int) -> list[float]:
-    """Computes a batch's mean bounds, with one sample and, unless that is all, with many."""
+    """Computes a batch's bounds, with one sample and, unless that is all, with many.
+
+    Returns:
+        For each, the mean over images and that of the squares.
+    """
     seed_batch(number)
-    means = [task.model.elbo(batch.image, 1).double().mean().item()]
+    bounds = [task.model.elbo(batch.image, 1).double()]
     if samples > 1:
-        means.append(bound_in_chunks(task.model.elbo, batch.image, samples).mean().item())
-    return means
+        bounds.append(bound_in_chunks(task.model.elbo, batch.image, samples))
+    return [part.mean().item() for bound in bounds for part in (bound, bound.square())]
 
 
 @protocol("elbo", fits_elbo, ["elbo", "nll"])
@@ -159,15 +194,19 @@ def score_elbo(task: Task) -> list[Score]:
     Where grey values stand for expected bits, the bound is one on a cross-entropy. It is given for
     comparison only, and importance samples, which lead to a likelihood, are not drawn.
     """
-    one, many = _mean(), _mean()
+    one, many = _OverImages(), _OverImages()
     how = _pixels(task)
     samples = 1 if how == "expected-bits" else task.importance_samples
     for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
         means = task.notes.recall(f"elbo {number}", partial(_bounds, task, number, batch, samples))
-        for mean, bound in zip((one, many), means, strict=False):
-            mean.update(bound, weight=len(batch.image))
+        for found, at in ((one, 0), (many, 2)):
+            if at < len(means):
+                found.join(means[at], means[at + 1], len(batch.image))
     tag = {"pixels": how, "count": task.count, "split": task.split}
-    scores = [scored("elbo", float(one.compute()), **tag)]
+    nats, error = one.compute(task.count)
+    scores = [scored("elbo", nats, _details(error), **tag)]
     if samples > 1:
-        scores.append(scored("nll", -float(many.compute()), importance_samples=samples, **tag))
+        nats, error = many.compute(task.count)
+        how = {"importance_samples": samples, **tag}
+        scores.append(scored("nll", -nats, _details(error), **how))
     return scores

@@ -58,7 +58,7 @@ class GAN(Model):
     Args:
         spec: Shape of the images.
         latent_dim: Length of the latent vector z (100 in DCGAN).
-        prior: Law of z, a name in `zoo.contract.priors.PRIORS`.
+        prior: Distribution of z, a name in `zoo.contract.priors.PRIORS`.
         width: Channels of the finest feature map of images; units of each layer for points.
         depth: Hidden layers of the networks for points; for images their size decides.
         loss: What G minimises: ``non-saturating`` or ``minimax``.

@@ -7,7 +7,7 @@ r"""WGAN-GP: a critic of slope 1 measures how far the model is from the data.
 The critic f minimises L, and then -L without its penalty is nearly the Wasserstein distance. The
 generator minimises -E_z[f(G(z))].
 
-Reference: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, arXiv:1704.00028, Algorithm 1.
+Reference: Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, arXiv:1704.00028.
 
 Deviations:
 - `sample` uses an exponential moving average of the generator.
@@ -53,7 +53,7 @@ class WGANGP(Model):
     Args:
         spec: Shape of the images.
         latent_dim: Length of the latent vector z (128 in the paper).
-        prior: Law of z, a name in `zoo.contract.priors.PRIORS`.
+        prior: Distribution of z, a name in `zoo.contract.priors.PRIORS`.
         network: ``mlp``, ``conv`` or ``resnet``; ``auto`` takes the first for points of the
             plane, the second for grey images, the third for others.
         width: Units of an MLP's layers (512 in the paper), or channels: of the finest feature map

@@ -14,12 +14,15 @@ network: Neal 1992, and Frey 1998.
 
 Deviations:
 - Hidden units' degrees are spread evenly, not drawn, where there is one mask only.
-- Adam with a rate that falls to zero, weight decay, dropout and a moving average of the weights, in
-  the place of Adagrad and early stopping.
+- Adam with a rate that falls to zero and a moving average of the weights, in the place of Adagrad
+  and early stopping.
+- Sampling computes every hidden unit once instead of all of them for every pixel.
+
+Beyond the paper, off by default; the recipe made_plus_mnist turns it on:
 - `augment` also trains on images moved by a few pixels, and tells the network how far they were
   moved (Jun et al. 2020, Distribution Augmentation for Generative Modeling, ICML); it answers for
   images that were not moved. Nothing but the training images is used.
-- Sampling computes every hidden unit once instead of all of them for every pixel.
+- `dropout`, `input_dropout` and `weight_decay`, against overfitting.
 """
 
 from __future__ import annotations
@@ -72,7 +75,7 @@ class MADE(OrderedBits):
         UserError: on values that make no sense.
     """
 
-    summary = "an autoencoder with masks, so that each pixel's law follows from those before it."
+    summary = "an autoencoder with masks, so that each pixel depends on those before it alone."
 
     def __init__(
         self,

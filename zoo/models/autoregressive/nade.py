@@ -15,13 +15,16 @@ several orders: Uria, Murray, Larochelle 2014, arXiv:1310.1757; all of it: Uria,
 Murray, Larochelle 2016, arXiv:1605.02226.
 
 Deviations:
-- Adam with a rate that falls to zero, weight decay and a moving average of the weights, in the
-  place of stochastic gradient descent and early stopping.
+- Adam with a rate that falls to zero and a moving average of the weights, in the place of
+  stochastic gradient descent and early stopping.
 - Several orders are a fixed list, each trained by the whole likelihood; Uria et al. draw orders
   anew and train one pixel's conditional at a time.
+
+Beyond the paper, off by default; the recipe nade_plus_mnist turns it on:
 - `augment` also trains on images moved by a few pixels, and tells the network how far they were
   moved (Jun et al. 2020, Distribution Augmentation for Generative Modeling, ICML); it answers for
   images that were not moved. Nothing but the training images is used.
+- `weight_decay`, against overfitting.
 """
 
 from __future__ import annotations

@@ -16,11 +16,13 @@ Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu 2016, arXiv:1606.05328 (gat
 Karpathy, Chen, Kingma 2017, arXiv:1701.05517 (the mixture).
 
 Deviations:
-- Residual connections in both stacks, and biases for every place of the image; `dilations` spread
-  the windows of the gated network, so that few layers see far.
+- Residual connections in both stacks, and biases for every place of the image.
 - No down- and upsampling and no shortcuts between distant layers as in PixelCNN++.
 - Adam with a rate that falls to zero, and a moving average of the weights (as PixelCNN++).
 - Sampling keeps what it has computed: for each pixel, each layer is evaluated at that pixel only.
+
+Beyond the papers, off by default; the recipe pixelcnn_plus_mnist turns it on:
+- `dilations` spread the windows of the gated network, so that few layers see far.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class PixelCNN(Model):
     Args:
         spec: Shape of the images.
         gated: Whether to use the gated network.
-        outputs: The pixels' law: ``bernoulli`` for black and white (grey is rounded),
+        outputs: A pixel's distribution: ``bernoulli`` for black and white (grey is rounded),
             ``categorical`` or ``logistics`` for grey levels.
         levels: Grey levels that are told apart, for the last two.
         mixtures: Components of ``logistics``.
@@ -269,7 +271,7 @@ class PixelCNN(Model):
 
     def _code(self, label: Tensor) -> Tensor:
         if not self.classes:
-            raise UserError("this model knows no classes; leave the label away.")
+            raise UserError("this model knows no classes: leave the label out.")
         if len(label) and not 0 <= int(label.min()) <= int(label.max()) < self.classes:
             raise UserError(f"labels must lie in 0..{self.classes - 1}.")
         return F.one_hot(label.to(self.device), self.classes).to(own_format(self))

@@ -7,7 +7,7 @@ do on photographs, and its probabilities say which class a generated image belon
 computed with it carry its name (``fid[mnist-features,10k,test]``), never plain "FID".
 
 Reference: a plain convolutional classifier; using one's features for scores is Heusel et al. 2017,
-arXiv:1706.08500, and on MNIST e.g. Binkowski et al. 2018, arXiv:1801.01401, Appendix F.
+arXiv:1706.08500, and on MNIST e.g. Binkowski et al. 2018, arXiv:1801.01401.
 """
 
 from __future__ import annotations

@@ -17,7 +17,10 @@ Deviations:
 - Adam with a rate that rises for a moment and falls to zero along a cosine, instead of a constant
   one; the scales s learn ten times as fast, because they have far to go.
 - All answers come from an exponential moving average of the weights.
-- Weight decay (AdamW) and images moved by a pixel in training, against overfitting.
+
+Beyond the paper, off by default; the recipe nice_plus_mnist turns it on:
+- `weight_decay` (AdamW) and `augment`, which moves training images by a few pixels, against
+  overfitting.
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ class NICE(Flow):
         hidden: Units of each hidden layer (1000 in the paper's MNIST model).
         layers: Hidden layers of each coupling's network (5 in the paper).
         couplings: Number of couplings; they move even and odd pixels in turn (4 in the paper).
-        prior: Law of the latents, ``logistic`` (the paper's for MNIST) or ``normal``.
+        prior: Distribution of the latents, ``logistic`` (the paper's for MNIST) or ``normal``.
         lr: Adam's highest rate (1e-3 in the paper).
         weight_decay: Decay of the networks' weights, as in AdamW (none in the paper).
         betas: Adam's decay rates.

@@ -14,15 +14,17 @@ logit(alpha + (1 - 2 alpha) y); `log_prob` is the density of y, with all of thes
 Reference: Dinh, Sohl-Dickstein, Bengio 2017, arXiv:1605.08803.
 
 Deviations:
-- The law of the latents can be learnt (``prior: mixture``): what a stage puts aside follows
-  mixtures of plateaus, given the map that goes on, as Glow has a normal law there
-  (arXiv:1807.03039). A dequantised pixel of a certain level is uniform, one that may or may not be
-  ink has two humps; affine couplings can make neither out of a normal law.
 - Checkerboard couplings work on 2x2 squares as channels: the same partition at half the cost.
 - Activation normalisation (arXiv:1807.03039) by default; ``norm: batch`` is the paper's.
 - Latents are standardised one by one before a normal law; networks know the place in the image.
 - Adam with a rate that rises for a moment and falls to zero; answers come from an exponential
   moving average of the weights. Leaner networks, without weight normalisation.
+
+Beyond the paper, off by default; the recipe real_nvp_mnist turns it on:
+- The law of the latents can be learnt (``prior: mixture``): what a stage puts aside follows
+  mixtures of plateaus, given the map that goes on, as Glow has a normal law there
+  (arXiv:1807.03039). A dequantised pixel of a certain level is uniform, one that may or may not be
+  ink has two humps; affine couplings can make neither out of a normal law.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class RealNVP(Flow):
         couplings: Couplings of each of the two masks at each scale (3 in the paper).
         scales: Number of scales; each halves the image.
         alpha: Distance kept from 0 and 1 before the logit (0.05 in the paper).
-        prior: Law of the latents: ``normal`` as in the paper, or ``mixture``, learnt (images).
+        prior: Distribution of the latents: ``normal`` as in the paper; or ``mixture``, learnt.
         norm: Normalisation between couplings: ``activation``, or ``batch`` as in the paper.
         lr: Adam's highest rate.
         weight_decay: Decay of the networks' weights, as in AdamW.
@@ -113,7 +115,7 @@ class RealNVP(Flow):
         check_choice("--model.prior", prior, PRIORS)
         check_choice("--model.norm", norm, NORMS)
         if spec.points and prior == "mixture":
-            raise UserError("--model.prior mixture is for images; points have the normal law.")
+            raise UserError("--model.prior mixture is for images; points have a normal one.")
         if not spec.points and (spec.height % 2**scales or spec.width % 2**scales):
             raise UserError(
                 f"image size {spec.height}x{spec.width} cannot be halved {scales} times; choose "

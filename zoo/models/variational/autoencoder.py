@@ -53,7 +53,8 @@ class Autoencoder(LatentUnits):
         activation: Nonlinearity of ``mlp``.
         width: Channels of the finest feature map (``conv``).
         depth: Residual blocks at each size (``conv``).
-        likelihood: Law of the pixels: ``bernoulli``, ``gaussian`` or ``logistic``, as the VAE's.
+        likelihood: Distribution of the pixels: ``bernoulli``, ``gaussian`` or ``logistic``, as in
+            the VAE.
         feature_network: Classifier of the shelf whose feature maps reconstructions should share,
             such as ``features_mnist``.
         feature_weight: Weight of the distance between feature maps, added to the distortion.

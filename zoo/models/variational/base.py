@@ -221,7 +221,7 @@ class RatedUnits(LatentUnits):
 
     @answers
     def elbo(self, x: Tensor, samples: int = 1) -> Tensor:
-        """Bounds log p(x) from below with importance samples; what training weighs is no part.
+        """Bounds log p(x) from below with importance samples; what training weighs is not a part.
 
         Args:
             x: Images in [0, 1], shape (B, C, H, W), binary for this to be a likelihood.
@@ -293,13 +293,13 @@ class FeatureLoss:
 
     .. math:: \sum_l \tfrac12 \mathrm{mean}\,(\phi_l(x) - \phi_l(\bar x))^2
 
-    The classifier is borrowed: this is no module, so its weights are none of the model's.
+    The classifier is borrowed: this is not a module, so its weights are none of the model's.
 
     Args:
         name: The classifier's name on the shelf, or None for no loss.
         spec: Shape of the images.
 
-    Reference: Hou, Shen, Sun, Qiu 2017, arXiv:1610.00291, Eq. 3.
+    Reference: Hou, Shen, Sun, Qiu 2017, arXiv:1610.00291.
     """
 
     def __init__(self, name: str | None, spec: ImageSpec) -> None:

@@ -12,6 +12,9 @@ posterior: Kingma et al. 2016, arXiv:1606.04934. Feature loss: Hou et al. 2017, 
 
 Deviations:
 - Adam's rate falls along a cosine to zero; the papers train several times longer instead.
+
+Beyond the papers, off by default; the recipes vae_plus_mnist and iwae_plus_mnist turn it on:
+- With `warmup`, the weight of the rate rises at first, so that fewer units of the code fall silent.
 - With `resampled`, the gradient of the importance-weighted bound goes through a few samples drawn
   by their weights instead of all k. Its expectation is the same (Burda et al., Section 3).
 - With `growth`, k grows in training: early on few samples teach almost as much, many times faster.

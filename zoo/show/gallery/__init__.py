@@ -7,7 +7,7 @@ from zoo.core.lazy import lazily
 if TYPE_CHECKING:
     from zoo.show.gallery.exhibit import Exhibit, exhibit, exhibits
     from zoo.show.gallery.site import build_site
-    from zoo.show.gallery.table import markdown, with_table
+    from zoo.show.gallery.table import families, markdown, with_table
     from zoo.show.gallery.wall import contents, save_wall, written_contents
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "contents",
     "exhibit",
     "exhibits",
+    "families",
     "markdown",
     "save_wall",
     "with_table",
@@ -25,7 +26,7 @@ __all__ = [
 _FILES = {
     "exhibit": ("Exhibit", "exhibits"),
     "site": ("build_site",),
-    "table": ("markdown", "with_table"),
+    "table": ("families", "markdown", "with_table"),
     "wall": ("contents", "save_wall", "written_contents"),
 }
 _HOMES = {name: f"{__name__}.{file}" for file, names in _FILES.items() for name in names}

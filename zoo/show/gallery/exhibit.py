@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from zoo.contract.capabilities import capabilities_of
@@ -19,6 +19,7 @@ from zoo.recipe.paper import Paper, read_paper
 from zoo.recipe.reading import Recipes, recipe_folder
 from zoo.shelf.card import NAME
 from zoo.shelf.find import available, read_card
+from zoo.show.gallery.standing import Standing, earns, standings
 
 __all__ = ["Exhibit", "exhibit", "exhibit_of", "exhibits"]
 
@@ -115,18 +116,21 @@ class Exhibit:
         headline, paper = self.headline, self.paper
         return paper if paper and headline and headline["name"] == paper.figure else None
 
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """The headline beside the paper's figure, and the scores that show what it hides."""
+        if self.headline is None:
+            return []
+        return standings(self.headline, self.scores, self.card.get("seeds") or [], self.comparison)
+
     @property
-    def at_least_as_good(self) -> bool:
-        """Whether the model has a paper to compare with, and does not fall short of it."""
-        headline, paper = self.headline, self.comparison
-        if headline is None or paper is None or headline.get("better") not in ("lower", "higher"):
-            return False
-        gain = headline["value"] - paper.value
-        return gain >= 0 if headline["better"] == "higher" else gain <= 0
+    def earned(self) -> bool:
+        """Whether the model may be shown as at least as good as the paper's."""
+        return earns(self.standings, self.comparison)
 
     @property
     def ours(self) -> str:
-        """The headline's value in its unit; empty if there is none."""
+        """The headline's value of the published weights, in its unit; empty if there is none."""
         score = self.headline
         return "" if score is None else row_of(score).brief(score["value"])
 
@@ -136,21 +140,20 @@ class Exhibit:
         return "" if self.headline is None else f"{self.ours} {self.headline['name']}"
 
     @property
+    def judged(self) -> str:
+        """What is compared: the mean over seeds, else `ours`, with its standard error."""
+        return self.standings[0].ours if self.standings else ""
+
+    @property
     def over_seeds(self) -> str:
-        """The headline's mean over seeds, as the runs themselves scored it; empty with one run."""
-        score, runs = self.headline, self.card.get("seeds") or []
-        if score is None or len(runs) < 2:
-            return ""
-        values = [run["scores"].get(score["name"]) for run in runs]
-        if None in values:
-            return ""
-        return f"mean of {len(values)} seeds {row_of(score).brief(mean(values))}"
+        """Says that it is a mean, and what these weights have; empty with one run."""
+        runs = self.standings[0].runs if self.standings else ()
+        return f"mean of {len(runs)} seeds; these weights {self.ours}" if runs else ""
 
     @property
     def theirs(self) -> str:
         """The paper's value in the same unit; empty if there is none."""
-        paper, score = self.comparison, self.headline
-        return "" if paper is None or score is None else row_of(score).brief(paper.value)
+        return self.standings[0].paper if self.standings else ""
 
     @property
     def training(self) -> str:

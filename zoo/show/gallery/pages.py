@@ -59,10 +59,14 @@ def caption(name: str) -> str:
 
 
 def _facts(e: Exhibit) -> list[tuple[str, str, bool]]:
-    """Lists what the head says: name, value, and whether it is as good as the paper's."""
-    facts = [] if e.headline is None else [(e.headline["name"], e.ours, e.at_least_as_good)]
-    facts += [("over seeds", e.over_seeds, False)] if e.over_seeds else []
-    facts += [("the paper's", e.theirs, False)] if e.theirs else []
+    """Lists what the head says: name, value, and whether it may be called as good as theirs."""
+    facts = [
+        (one.name, one.ours, e.earned and number == 0) for number, one in enumerate(e.standings)
+    ]
+    facts[1:1] = [("over seeds", e.over_seeds, False)] if e.over_seeds else []
+    if e.comparison is not None:
+        facts.append(("the paper's", f"{e.theirs}, {e.comparison.method}".rstrip(", "), False))
+        facts.append(("objective", e.comparison.objective, False))
     facts += [("data", e.data, False), ("parameters", e.parameters, False)]
     return [*facts, ("training", e.training, False), ("weights", e.size, False)]
 
@@ -104,7 +108,8 @@ def _scores(e: Exhibit) -> list[Row]:
     paper = e.comparison
 
     def theirs(score: dict[str, Any]) -> str:
-        return exact(paper.value) if paper and score["name"] == paper.figure else ""
+        known = {**paper.beside, paper.figure: paper.value} if paper else {}
+        return exact(known[score["name"]]) if score["name"] in known else ""
 
     return score_rows(e.scores, theirs)
 

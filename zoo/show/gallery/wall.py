@@ -47,7 +47,7 @@ def sheet(exhibit: Exhibit) -> Image.Image:
     """Opens a model's sheet of samples; draws one, always the same, if it was never drawn.
 
     Raises:
-        UserError: if the file is no picture.
+        UserError: if the file is not a picture.
     """
     path = exhibit.folder / "samples.png"
     if not path.is_file():
@@ -57,7 +57,7 @@ def sheet(exhibit: Exhibit) -> Image.Image:
         with open_picture(path) as picture:
             return picture.convert("RGB")
     except OSError:
-        raise UserError(f"{path} is no readable picture.") from None
+        raise UserError(f"{path} is not a readable picture.") from None
 
 
 def plate(exhibit: Exhibit) -> Image.Image:
