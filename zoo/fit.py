@@ -76,9 +76,9 @@ def run(arguments: Sequence[str]) -> Fit:
         raise SystemExit(0)
     # Only from here on is torch needed: help and refusals need not wait for it.
     from zoo.training.callbacks import Stopped
+    from zoo.training.choosing import processes
     from zoo.training.run import Fit
     from zoo.training.sharing import most_that_share
-    from zoo.training.trainer import processes
 
     _quieten()  # after the import, which sets levels of its own
     fit = Fit(path, recipe, overrides)

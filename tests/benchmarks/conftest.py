@@ -17,8 +17,9 @@ from zoo.contract.spec import ImageSpec
 from zoo.data.images import MemoryImages
 from zoo.data.module import ImageData
 from zoo.shelf.run_folder import RunFolder
+from zoo.training.choosing import choose
 from zoo.training.loggers import MetricsFile
-from zoo.training.trainer import Options, build_trainer, choose, train
+from zoo.training.trainer import Options, build_trainer, train
 
 
 class Noise(ImageData):

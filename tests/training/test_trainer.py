@@ -14,14 +14,13 @@ from zoo.data import DATASETS
 from zoo.optim.steps import NonFinite, record
 from zoo.shelf.run_folder import RunFolder
 from zoo.training.callbacks import Checkpoints, SeedEachBatch
+from zoo.training.choosing import choose, processes
 from zoo.training.loggers import MetricsFile
 from zoo.training.trainer import (
     Options,
     _refusal,
     build_trainer,
     callback,
-    choose,
-    processes,
     train,
 )
 

@@ -16,8 +16,8 @@ import torch
 from zoo.core.errors import UserError
 from zoo.fit import main
 from zoo.recipe.trainer_options import REFUSED, VALIDATION, check_trainer_options
+from zoo.training.choosing import choose
 from zoo.training.run import Fit
-from zoo.training.trainer import choose
 
 OPTIONS = inspect.signature(L.Trainer).parameters
 BATCHES = 3  # per epoch

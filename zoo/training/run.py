@@ -41,11 +41,12 @@ from zoo.show.run_page import write_curves, write_page
 from zoo.training.averages import check_averages
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
+from zoo.training.choosing import choose, processes
 from zoo.training.continuing import check_loops, check_plan, ended_by
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.training.own_loggers import build_loggers, gather_loggers, read_loggers
 from zoo.training.sharing import about_sharing
-from zoo.training.trainer import Options, build_trainer, callback, choose, processes, train
+from zoo.training.trainer import Options, build_trainer, callback, train
 
 __all__ = ["Fit"]
 

@@ -26,17 +26,13 @@ from lightning.pytorch.profilers import (
     PyTorchProfiler,
     SimpleProfiler,
 )
-from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from zoo.contract.model import facts
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.memory import keep_freed_memory
-from zoo.core.precision import automatic_precision
 from zoo.core.processes import is_first, lost_others, port_is_taken, silent_others
 from zoo.core.text import quoted
-from zoo.core.threads import allowed, asked
 from zoo.data import ImageData
-from zoo.recipe.trainer_options import check_validation_options
 from zoo.shelf.run_folder import RunFolder
 from zoo.shelf.weights import load
 from zoo.training.callbacks import (
@@ -58,13 +54,12 @@ from zoo.training.callbacks import (
     atomic_checkpoints,
     limit_silence,
 )
+from zoo.training.choosing import set_threads
 from zoo.training.continuing import EpochLoop
-from zoo.training.sharing import normalises_batches
 
-__all__ = ["Options", "build_trainer", "callback", "choose", "processes", "train"]
+__all__ = ["Options", "build_trainer", "callback", "train"]
 
 PROFILERS = {"advanced": AdvancedProfiler, "pytorch": PyTorchProfiler, "simple": SimpleProfiler}
-TRUE = ("32-true", "64-true")  # weights in one format throughout
 GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
 ONE_VALUE = "Expected more than 1 value per channel"  # torch, of a batch of one
 OF_A_BATCH = (
@@ -96,86 +91,6 @@ class Options:
     evaluate: bool
     terminal: bool
     silence_limit: float = 600.0
-
-
-# ---------------------------------------------------------------- what is chosen for the user
-
-
-def processes(settings: dict[str, Any]) -> int:
-    """Counts the processes that the trainer's settings ask for."""
-    devices = settings["devices"]
-    if isinstance(devices, list):
-        count = len(devices)
-    elif str(devices) in ("auto", "-1"):
-        count = torch.cuda.device_count() if _device(settings) == "cuda" else 1
-    elif isinstance(devices, str) and "," in devices:
-        count = len([device for device in devices.split(",") if device])
-    else:
-        count = int(devices)
-    return count * settings["num_nodes"]
-
-
-def _device(settings: dict[str, Any]) -> str:
-    wanted = settings["accelerator"] in ("auto", "gpu", "cuda")
-    return "cuda" if wanted and torch.cuda.is_available() else "cpu"
-
-
-def choose(settings: dict[str, Any], model: L.LightningModule) -> str:
-    """Fills in precision and strategy where the user left them open.
-
-    Args:
-        settings: The trainer's arguments; changed in place.
-        model: The model to train.
-
-    Returns:
-        The precision and why, for the log.
-
-    Raises:
-        UserError: if the settings do not go together with the model.
-    """
-    reason = "as asked"
-    if not is_overridden("validation_step", model):
-        check_validation_options(settings, type(model).__name__)
-    if settings["precision"] is None:
-        settings["precision"], reason = automatic_precision(
-            facts(model).prefers_bf16, _device(settings)
-        )
-    if not model.automatic_optimization and settings["accumulate_grad_batches"] != 1:
-        raise UserError(
-            f"--trainer.accumulate_grad_batches does not reach {type(model).__name__}, which steps "
-            "its own optimisers; leave it out, or enlarge --data.batch_size."
-        )
-    if str(settings["precision"]).endswith("-true") and settings["precision"] not in TRUE:
-        raise UserError(
-            f"--trainer.precision {settings['precision']} keeps the weights in half precision, "
-            "where small steps are lost; use bf16-mixed."
-        )
-    if settings["gradient_clip_val"] and settings["precision"] == "16-mixed":
-        raise UserError(
-            "--trainer.gradient_clip_val cannot clip the scaled gradients of 16-mixed precision; "
-            "use --trainer.precision bf16-mixed."
-        )
-    several = processes(settings) > 1
-    if several and _device(settings) == "cuda" and normalises_batches(model):
-        settings["sync_batchnorm"] = True  # torch can do it on this device alone
-    if settings["strategy"] == "auto" and several:
-        # With several optimisers each backward pass leaves the other player's weights unused.
-        manual = not model.automatic_optimization
-        settings["strategy"] = "ddp_find_unused_parameters_true" if manual else "ddp"
-    return f"{settings['precision']} ({reason})"
-
-
-def _set_threads(settings: dict[str, Any]) -> int:
-    """Sets the number of torch's threads, as a start.
-
-    Returns:
-        Up to how many threads the run may try out; 1 where the number is fixed.
-    """
-    together = processes(settings) // settings["num_nodes"]
-    number = asked() or max(1, allowed() // together)
-    torch.set_num_threads(number)
-    free = asked() is None and together == 1 and _device(settings) == "cpu"
-    return number if free else 1
 
 
 # ---------------------------------------------------------------- the trainer
@@ -249,7 +164,7 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
             patience=options.pictures_every, watched=monitors.names, find=monitors.find,
         ),
     ]  # fmt: skip
-    if (most := _set_threads(settings)) > 1:
+    if (most := set_threads(settings)) > 1:
         own.append(Threads(most))
     if settings["gradient_clip_val"]:
         by = settings["gradient_clip_algorithm"] or "norm"
