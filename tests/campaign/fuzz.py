@@ -55,7 +55,7 @@ def play(sandbox, kinds, chosen):
             continue
         rng = chance(chosen.seed, kind, index)
         sandbox.reset()
-        restore = stop_before_work(sandbox, rng)
+        restore = stop_before_work(sandbox, kind, rng)
         attempt = kinds[kind](sandbox, rng)
         faulthandler.dump_traceback_later(6 * chosen.limit, exit=True)
         try:

@@ -1,4 +1,4 @@
-"""Command lines made of the commands' own options, with wrong, missing or hostile values."""
+"""Command lines made of the commands' own options, with apt, wrong, missing or hostile values."""
 
 import re
 from pathlib import Path
@@ -58,6 +58,82 @@ VALUES = (
 )  # fmt: skip
 
 
+# Values that an option takes, so that a line goes on to the work behind the checks.
+APT = {
+    "fit": {
+        "--seed_everything": "0 7", "--name": "other a.b", "--wandb": "off", "--pictures_every": "1 9",
+        "--save_every": "1 3", "--evaluate": "true false", "--monitor": "val/elbo val/x train/loss",
+        "--monitor_mode": "min max", "--silence_limit": "5 .5", "--log_checkpoints": "true false",
+        "--from": "infogan_digits vae_digits runs/small/done", "--data.batch_size": "600 1000",
+        "--ckpt_path": "last runs/small/done/checkpoints/last.ckpt runs/small/done",
+        "--model.noise_dim": "1 4", "--model.hidden": "8", "--model.dropout": "0 .5",
+        "--model.jitter": "0 .1", "--model.ema_decay": "0 .9 .999", "--model.width": "1 4",
+        "--data.binarize": "none static dynamic", "--data.resize": "16 8", "--data.pad": "1 4",
+        "--data.workers": "0", "--data.val_size": "100 0 null", "--data.root": "out given",
+        "--trainer.max_epochs": "0 1 2 3 -1", "--trainer.max_steps": "0 1 2 5 -1",
+        "--trainer.max_time": "00:00:00:01 00:01:00:00 {seconds: 1}",
+        "--trainer.limit_train_batches": "0 1 1.0 .5 2", "--trainer.limit_val_batches": "0 1 .5",
+        "--trainer.precision": "32-true bf16-mixed 64-true 16-mixed bf16-true 32 64",
+        "--trainer.gradient_clip_val": "1 .1 0 null", "--trainer.log_every_n_steps": "0 1 10",
+        "--trainer.logger": "true false CSVLogger [CSVLogger] null",
+        "--trainer.callbacks+": "EarlyStopping LearningRateMonitor ModelSummary RichProgressBar Timer",
+        "--trainer.profiler": "simple advanced null", "--trainer.fast_dev_run": "true 2 false",
+        "--trainer.overfit_batches": "1 .5 0", "--trainer.deterministic": "true warn false",
+        "--trainer.benchmark": "true false", "--trainer.inference_mode": "true false",
+        "--trainer.detect_anomaly": "true false", "--trainer.min_epochs": "0 1",
+        "--trainer.accumulate_grad_batches": "1 2", "--trainer.enable_progress_bar": "true false",
+        "--trainer.enable_model_summary": "true false", "--trainer.enable_checkpointing": "true",
+        "--trainer.devices": "1 auto", "--trainer.num_nodes": "1", "--trainer.strategy": "auto",
+        "--trainer.barebones": "true false", "--trainer.min_steps": "1",
+        "--trainer.default_root_dir": "out", "--trainer.plugins": "[] null",
+        "--trainer.sync_batchnorm": "true false", "--trainer.use_distributed_sampler": "true false",
+        "--trainer.reload_dataloaders_every_n_epochs": "0 1",
+        "--trainer.gradient_clip_algorithm": "norm value null",
+    },
+    "sample": {
+        "--seed": "0 7 9223372036854775807", "--n": "1 2 9", "--label": "0 3 9", "--origin": "",
+    },
+    "evaluate": {
+        "--data": "Digits", "--features": "features_digits", "--protocol": "quick full",
+        "--device": "cpu auto", "--root": "out given", "--data.path": "given shelf",
+    },
+    "tour": {"--epochs": "1 2"},
+    "faults": {
+        "--data": "Toys Digits", "--features": "features_digits", "--protocol": "quick",
+        "--table": "out/x.json",
+    },
+    "verify": {"--protocol": "quick full", "--device": "cpu auto", "--root": "out"},
+    "gallery": {"--readme": "README.md"},
+    "publish": {"--name": "vae_digits y a-b.c", "--full": "", "--seeds": "runs/small/done"},
+    "list": {"--markdown": ""},
+}  # fmt: skip
+APT["diagnose"] = APT["evaluate"]
+APT["compare"] = {**APT["evaluate"], "--scores": "fid precision", "--table": "out/x.json"}
+LINES = (  # other sound lines, in the place of the first
+    ["fit", "small.yaml", "--print_config"],
+    ["fit", "runs/small/done/recipe.yaml", "--wandb=off"],
+    ["fit", "small.yaml", "--model", "VAE"],
+    ["fit", "small.yaml", "--model=GAN", "--wandb=off"],
+    ["fit", "small.yaml", "--help"],
+    ["sample", "vae_digits", "--help"],
+    ["sample", "infogan_digits", "--traverse", "--n", "2", "--steps", "3", "--out", "out/x.png"],
+    ["sample", "infogan_digits", "--traverse", "category", "--n", "2", "--out", "out/x.png"],
+    ["sample", "vae_digits", "--interpolate", "--n", "2", "--out", "out/x.png"],
+    ["sample", "vae_digits", "--reconstruct", "image.png", "--out", "out/x.png"],
+    ["sample", "vae_digits", "--origin", "--n", "1", "--steps", "2", "--out", "out/x.png"],
+    ["sample", "runs/small/done", "--label", "3", "--n", "2", "--out", "out/x.png"],
+    ["evaluate", "shelf", "--data", "ImageFolder", "--data.path", "shelf"],
+    ["evaluate", "runs/small/done", "--protocol", "full", "--json", "out/x.json"],
+    ["compare", "vae_digits", "infogan_digits", "runs/small/done", "--out", "out/x.png"],
+    ["verify", "--all"],
+    ["gallery", "--out", "out/site", "--readme", "README.md"],
+    ["publish", "vae_digits", "--hub", "owner/name"],
+    ["list", "--markdown"],
+    ["", "list"],
+    ["publish", "runs/small/done", "--seeds", "runs/small/done", "--name", "y"],
+)
+
+
 def _value(rng, kind):
     """Draws the value of an option, with paths that the sandbox has."""
     if rng.random() < 0.02:
@@ -87,6 +163,15 @@ def _sound(rng, sandbox, verb):
     }[verb]  # fmt: skip
 
 
+def _add_apt(rng, line, verb):
+    """Adds an option with a value that it takes, if the verb has some."""
+    known = APT.get(verb)
+    if known:
+        option = rng.choice([*known])
+        value = rng.choice(known[option].split(" ") if "{" not in known[option] else ["0:0:0:1"])
+        line += [option, value] if value else [option]
+
+
 def _spoil(rng, line, verb):
     """Makes one change to a line."""
     place = rng.randrange(len(line) + 1)
@@ -111,11 +196,19 @@ def _spoil(rng, line, verb):
 
 
 def command_lines(sandbox, rng):
-    """Command lines of every verb, in a folder with a run, a shelf and odd files."""
-    verb = rng.choice(("fit", "fit", "fit", *OPTIONS))
+    """Command lines of every verb, in a folder with a run, a shelf and odd files.
+
+    Two of five are sound, with a few apt options; the others are spoilt besides.
+    """
     _odd_files(sandbox.work)
-    line = _sound(rng, sandbox, verb)
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+    if rng.random() < 0.3:
+        verb, *line = rng.choice(LINES)
+    else:
+        verb = rng.choice(("fit", "fit", "fit", "sample", "sample", *OPTIONS))
+        line = _sound(rng, sandbox, verb)
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+        _add_apt(rng, line, verb)
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
         _spoil(rng, line, verb)
     named = [re.sub(r"^--[\w.]+=", "", word) for word in line]
     free = [Path(word) for word in named if len(word) < 4000 and "\0" not in word]
@@ -128,6 +221,7 @@ def command_lines(sandbox, rng):
 def _odd_files(work):
     import os
 
+    (work / "README.md").write_text("# x\n<!-- models -->\n<!-- end of models -->\n")
     (work / "broken.py").write_text("def x(:\n")
     (work / "noise.py").write_text("raise RuntimeError('a\\x1b[31m\\nb')\n")
     os.mkfifo(work / "pipe")
