@@ -61,7 +61,8 @@ VALUES = (
 # Values that an option takes, so that a line goes on to the work behind the checks.
 APT = {
     "fit": {
-        "--seed_everything": "0 7", "--name": "other a.b", "--wandb": "off", "--pictures_every": "1 9",
+        "--seed_everything": "0 7", "--name": "other a.b", "--wandb": "off",
+        "--pictures_every": "1 9",
         "--save_every": "1 3", "--evaluate": "true false", "--monitor": "val/elbo val/x train/loss",
         "--monitor_mode": "min max", "--silence_limit": "5 .5", "--log_checkpoints": "true false",
         "--from": "infogan_digits vae_digits runs/small/done", "--data.batch_size": "600 1000",
@@ -76,7 +77,7 @@ APT = {
         "--trainer.precision": "32-true bf16-mixed 64-true 16-mixed bf16-true 32 64",
         "--trainer.gradient_clip_val": "1 .1 0 null", "--trainer.log_every_n_steps": "0 1 10",
         "--trainer.logger": "true false CSVLogger [CSVLogger] null",
-        "--trainer.callbacks+": "EarlyStopping LearningRateMonitor ModelSummary RichProgressBar Timer",
+        "--trainer.callbacks+": "EarlyStopping LearningRateMonitor ModelSummary RichProgressBar",
         "--trainer.profiler": "simple advanced null", "--trainer.fast_dev_run": "true 2 false",
         "--trainer.overfit_batches": "1 .5 0", "--trainer.deterministic": "true warn false",
         "--trainer.benchmark": "true false", "--trainer.inference_mode": "true false",
@@ -125,6 +126,7 @@ LINES = (  # other sound lines, in the place of the first
     ["evaluate", "shelf", "--data", "ImageFolder", "--data.path", "shelf"],
     ["evaluate", "runs/small/done", "--protocol", "full", "--json", "out/x.json"],
     ["compare", "vae_digits", "infogan_digits", "runs/small/done", "--out", "out/x.png"],
+    ["sample", "infogan_digits", "--label", "3", "--out", "out/x.png"],
     ["verify", "--all"],
     ["gallery", "--out", "out/site", "--readme", "README.md"],
     ["publish", "vae_digits", "--hub", "owner/name"],
@@ -221,7 +223,9 @@ def command_lines(sandbox, rng):
 def _odd_files(work):
     import os
 
-    (work / "README.md").write_text("# x\n<!-- models -->\n<!-- end of models -->\n")
+    (work / "README.md").write_text(
+        "# x\n<!-- python -m zoo.list --markdown -->\n<!-- end of table -->\n"
+    )
     (work / "broken.py").write_text("def x(:\n")
     (work / "noise.py").write_text("raise RuntimeError('a\\x1b[31m\\nb')\n")
     os.mkfifo(work / "pipe")
