@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
 from hostile import chance  # noqa: E402
-from sandbox import Sandbox, clear  # noqa: E402
+from sandbox import PATIENCE, Sandbox, clear  # noqa: E402
 
 MEMORY = 4 * 2**30  # bytes beyond those of the start: what is larger must be refused
 
@@ -57,7 +57,7 @@ def play(sandbox, kinds, chosen):
         sandbox.reset()
         restore = stop_before_work(sandbox, kind, rng)
         attempt = kinds[kind](sandbox, rng)
-        faulthandler.dump_traceback_later(6 * chosen.limit, exit=True)
+        faulthandler.dump_traceback_later(2 * PATIENCE * chosen.limit, exit=True)
         try:
             wrong, code, said, seconds = sandbox.judge(attempt, chosen.limit)
         finally:

@@ -31,7 +31,7 @@ wandb: "off"
 LONGEST_LINE = 1700  # characters: a sentence with the command's name
 FETCHED = re.compile(r"^zoo: fetched the weights of .*\n")  # is told beside the answer
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-PATIENCE = 4
+PATIENCE = 10
 BELLS = ((signal.SIGPROF, signal.ITIMER_PROF, 1), (signal.SIGALRM, signal.ITIMER_REAL, PATIENCE))
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Places of a command that changes them where nothing else is said.

@@ -74,7 +74,7 @@ FAILURES = {
 @pytest.mark.parametrize("kind", FAILURES)
 def test_a_failure_is_one(kind, sandbox):
     action, words = FAILURES[kind]
-    wrong, *_ = sandbox.judge(Try(action, kind), limit=0.5)
+    wrong, *_ = sandbox.judge(Try(action, kind), limit=0.2)
     assert wrong is not None and words in wrong
 
 

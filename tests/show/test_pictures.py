@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -65,6 +66,50 @@ def test_a_png_holds_the_rounded_pixels(tmp_path):
         assert read.format == "PNG" and read.size == (7, 5) and read.mode == "RGB"
         assert read.getpixel((6, 4)) == tuple((image[:, 4, 6] * 255).round().int().tolist())
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 28, 28), (2, 3, 3, 64, 64), (7, 2, 1, 1)])
+def test_a_sheet_of_bytes_makes_the_same_file(shape, tmp_path):
+    images = torch.rand(shape)
+    for name, dtype in {"float": torch.float32, "bytes": torch.uint8}.items():
+        sheet = grid(images, dtype=dtype)
+        assert sheet.dtype == dtype
+        save_png(sheet, tmp_path / name)
+    assert (tmp_path / "float").read_bytes() == (tmp_path / "bytes").read_bytes()
+
+
+def test_a_tall_png_is_whole(tmp_path):
+    """It is made of strips, the last of which is lower."""
+    image = torch.rand(3, 700, 5)
+    save_png(image, tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as read:
+        found = torch.from_numpy(np.array(read)).permute(2, 0, 1)
+    assert torch.equal(found, (image * 255).round().to(torch.uint8))
+
+
+def test_thousands_of_samples_are_held_as_bytes(tmp_path):
+    """Ten thousand digits make 31 million pixels: 376 MB as floats beside what the file takes."""
+    code = f"""
+import resource, torch
+from pathlib import Path
+from zoo.show import drawing, pictures
+from zoo.contract.spec import ImageSpec
+
+class Model:
+    spec = ImageSpec(1, 28, 28)
+    def sample(self, n, *, seed):
+        return torch.zeros(n, 1, 28, 28)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+pictures.save_png(drawing.samples(Model(), seed=0, n=4), Path("{tmp_path}/x.png"))
+before = peak()
+pictures.save_png(drawing.samples(Model(), seed=0, n=10_000), Path("{tmp_path}/x.png"))
+print((peak() - before) / (10_000 * 56 * 56))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 10  # bytes of a pixel: 3 of the sheet, 4 of the file, 1 of samples
 
 
 def test_points_are_drawn_where_they_lie():

@@ -15,6 +15,7 @@ import torch
 
 from zoo.core.errors import UserError
 from zoo.fit import main
+from zoo.recipe.reading import read_recipe
 from zoo.recipe.trainer_options import REFUSED, VALIDATION, check_trainer_options
 from zoo.training.choosing import choose
 from zoo.training.run import Fit
@@ -322,3 +323,63 @@ def test_a_plugin_that_is_chosen_elsewhere_is_refused(fit, plugin, words):
     run = fit(f"--trainer.plugins={plugin}")
     assert run.code == 2 and words in run.err and "--trainer.plugins" in run.err
     assert not run.folders
+
+
+# Classes of Lightning's that a recipe names, with what they find missing in a run of the zoo.
+EXTRAS = {
+    "a part of the model": ("callbacks=BackboneFinetuning", "has no attribute 'backbone'"),
+    "a method of its own": ("callbacks=BaseFinetuning", "BaseFinetuning does not work"),
+    "an argument of the model": ("callbacks=LearningRateFinder", "LearningRateFinder"),
+    "a loss that a step returns": (
+        "callbacks=SpikeDetection --model=InfoGAN --model.width=4", "SpikeDetection does not work"
+    ),
+    "automatic optimisation": (
+        "callbacks=[{class_path:~GradientAccumulationScheduler,~init_args:~{scheduling:~{1:~2}}}] "
+        "--model=InfoGAN --model.width=4", "GradientAccumulationScheduler",
+    ),
+    "a quantity": (
+        "callbacks=[{class_path:~ModelCheckpoint,~init_args:~{save_top_k:~3}}]", "No quantity"
+    ),
+    "a duration": (
+        "callbacks=[{class_path:~Timer,~init_args:~{duration:~x}}]", "Timer(duration='x')"
+    ),
+    "a mode": (
+        "callbacks=[{class_path:~EarlyStopping,~init_args:~{monitor:~a,~mode:~x}}]", "min, max"
+    ),
+    "a package of a profiler": ("profiler=XLAProfiler", "torch_xla"),
+    "a package of a plug-in": ("plugins=XLAPrecision", "torch_xla"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("lacks", EXTRAS)
+def test_what_a_class_of_lightnings_lacks_is_a_sentence(fit, lacks):
+    given, words = EXTRAS[lacks]
+    line = [word.replace("~", " ") for word in f"--trainer.{given}".split(" ")]
+    if any("InfoGAN" in word for word in line):
+        line.append("--model.hidden=8")
+    run = fit(*line)
+    assert run.code == 2 and words in run.err and run.err.strip().count("\n") == 0, run.err
+
+
+def test_an_error_of_the_zoos_own_below_a_callback_stays_one():
+    """Else a defect would be told as a person's mistake."""
+    from zoo.training.trainer import _of_an_extra
+
+    class Below(L.pytorch.callbacks.Timer):
+        def on_fit_start(self, *_):
+            check_trainer_options({"max_steps": "x", "min_steps": 1})  # compares text and number
+
+    Below.__module__ = "lightning.below"
+    timer = Below()
+    trainer = SimpleNamespace(callbacks=[timer], profiler=None)
+    with pytest.raises(TypeError) as caught:
+        timer.on_fit_start()
+    assert _of_an_extra(caught.value, trainer) is None
+
+
+def test_a_member_of_an_enumeration_is_written_as_its_word(fit):
+    run = fit("--trainer.callbacks=Timer")
+    assert run.code == 0, run.err
+    (timer,) = read_recipe(run.folder / "recipe.yaml")["trainer"]["callbacks"]
+    assert timer["init_args"]["interval"] == "step"

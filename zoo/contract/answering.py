@@ -202,7 +202,12 @@ def in_chunks(network: Callable[[Tensor], Tensor], x: Tensor, size: int = CHUNK)
     """
     if len(x) <= size:
         return network(x)
-    return torch.cat([network(part) for part in x.split(size)])
+    first = network(x[:size])
+    joined = first.new_empty(len(x), *first.shape[1:])  # once, instead of beside all its parts
+    joined[:size] = first
+    for begin in range(size, len(x), size):
+        joined[begin : begin + size] = network(x[begin : begin + size])
+    return joined
 
 
 def between(

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from zoo.core.errors import UserError, did_you_mean, user_error_in
 
-__all__ = ["ON_EVERY_LINE", "SEEDS", "WORDS", "Parser", "in_a_sentence"]
+__all__ = ["ON_EVERY_LINE", "SEEDS", "WORDS", "Parser", "in_a_sentence", "refused_class"]
 
 SEEDS = f"[0, {2**63 - 1}]"  # what torch's generators take on every platform
 WORDS = {
@@ -41,6 +41,10 @@ EXPECTED = re.compile(
 )
 GIVEN = re.compile(r"(?:Got value|Given value): (.*)")
 DENIED = re.compile(r"Importing '([^']+)' is not allowed")
+BUILT = re.compile(r"class_path='[\w.]*?(\w+)'")  # in what a report was given
+CONSTRUCTOR = re.compile(
+    r"Errors:\s+- (?:Problem with given class_path '\S+':)?(.*?)(?:\n  - |$)", re.S
+)
 NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 # What the report says of every key, whatever was wrong with it.
 ALWAYS = re.compile(
@@ -116,6 +120,23 @@ def in_a_sentence(message: str, cause: BaseException | None = None) -> str:
         return f"--{key} must be {wanted}, got {_shown(given[1])}."
     what = " ".join(told or lines)[:250].rstrip(". ")
     return f"--{key}: {what}." if key else f"{what}."
+
+
+def refused_class(message: str) -> str | None:
+    r"""Retells what the constructor of a class said that a recipe names; None if none spoke.
+
+    Args:
+        message: The parser's report on every type that it tried to make of the class.
+
+    Example:
+        >>> refused_class("Errors:\n  - no day\n  - Not a valid\nGiven: (class_path='x.Timer')")
+        'Timer: no day.'
+    """
+    names, told = BUILT.findall(message), CONSTRUCTOR.search(message)
+    if not names or told is None:
+        return None
+    words = " ".join(told[1].split())[:300].rstrip(". ")
+    return f"{', '.join(dict.fromkeys(names))}: {words}."
 
 
 def _wanted(message: str) -> str:

@@ -61,6 +61,11 @@ def read_picture(path: Path, spec: Any, channels: int) -> Tensor:
     return pixels[None].float() / 255
 
 
+def _sheet(images: Tensor) -> Tensor:
+    """Lays out as many images as were asked for, in bytes: there may be thousands."""
+    return grid(images, dtype=torch.uint8)
+
+
 def _check_room(model: Any, count: int) -> None:
     """Refuses more images of a model than a picture has room for."""
     check_room(count, model.spec.height, model.spec.width)
@@ -73,13 +78,13 @@ def samples(model: Any, *, seed: int, n: int | None = None, **conditions: Any) -
     """Draws samples; without a number, as many as show what a model makes."""
     count = (POINTS if model.spec.points else SAMPLES) if n is None else n
     _check_room(model, count)
-    return grid(model.sample(count, seed=seed, **conditions))
+    return _sheet(model.sample(count, seed=seed, **conditions))
 
 
 def traverse(model: Any, *, code: str, seed: int, n: int = 8, steps: int = 10) -> Tensor:
     """Draws rows along which only one code changes."""
     _check_room(model, n * steps)
-    return grid(model.traverse(code, rows=n, steps=steps, seed=seed))
+    return _sheet(model.traverse(code, rows=n, steps=steps, seed=seed))
 
 
 def lacks_codes(model: Any) -> str:
@@ -98,7 +103,7 @@ def traversals(model: Any, *, seed: int) -> Tensor:
 def walks(model: Any, *, seed: int, n: int = 8, steps: int = 10) -> Tensor:
     """Draws rows that walk from one sample to another."""
     _check_room(model, n * steps)
-    return grid(model.interpolate(rows=n, steps=steps, seed=seed))
+    return _sheet(model.interpolate(rows=n, steps=steps, seed=seed))
 
 
 def lacks_origin(model: Any) -> str:
@@ -111,7 +116,7 @@ def lacks_origin(model: Any) -> str:
 def origin(model: Any, *, seed: int, n: int = 8, steps: int = 11) -> Tensor:
     """Draws rows from a latent code through the origin to its opposite."""
     _check_room(model, n * steps)
-    return grid(through_origin(model, rows=n, steps=steps, seed=seed))
+    return _sheet(through_origin(model, rows=n, steps=steps, seed=seed))
 
 
 # ---------------------------------------------------------------- from captions
@@ -166,7 +171,7 @@ def completions(
     done = done.unflatten(0, (len(images), n))
     seen = images.where(~covered, 0.5)
     rows = torch.cat([images[:, None], seen[:, None], done], dim=1)
-    return grid(rows if len(rows) > 1 else rows[0])
+    return _sheet(rows if len(rows) > 1 else rows[0])
 
 
 def _covered(mask: str, spec: Any) -> Tensor:

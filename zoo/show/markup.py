@@ -108,14 +108,16 @@ def render(template: str, **values: Any) -> str:
 
 
 def drawn(image: Tensor, alt: str, caption: str = "") -> Figure:
-    """Makes a figure of a picture in [0, 1], shape (3, H, W), that carries its own pixels.
+    """Makes a figure of a picture, in [0, 1] or uint8, that carries its own pixels.
 
     Args:
-        image: The picture.
+        image: The picture, shape (3, H, W).
         alt: What it shows.
         caption: What stands below it.
     """
-    pixels = (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    pixels = image.detach().cpu()
+    if pixels.dtype != torch.uint8:
+        pixels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
     picture = Image.fromarray(rearrange(pixels, "c h w -> h w c").contiguous().numpy())
     if picture.convert("L").convert("RGB").tobytes() == picture.tobytes():
         picture = picture.convert("L")  # a third of the bytes

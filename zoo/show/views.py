@@ -93,7 +93,7 @@ class Picture(NamedTuple):
 
     Args:
         name: Of its file, without the ending.
-        sheet: A colour image in [0, 1], shape (3, H, W).
+        sheet: A colour image, shape (3, H, W), in [0, 1] or uint8.
         caption: What it shows, in a sentence without a full stop.
     """
 
@@ -114,7 +114,8 @@ class View:
         caption: What it shows, in a sentence without a full stop; ``{part}`` stands for the part.
         draw: Called with the model and, by their names, ``seed``, the options that were given, the
             part, and ``images`` in [0, 1], shape (N, C, H, W), if it begins with some. Returns a
-            colour image in [0, 1], shape (3, H, W), perhaps with a few words on what it found.
+            colour image, shape (3, H, W), in [0, 1] or uint8, perhaps with a few words on what it
+            found.
         flag: What `zoo.sample` calls it, without its dashes; empty for the picture that is drawn
             where none is named, and for one that cannot be asked for.
         help: What the command's help says of the flag; without a full stop.
@@ -298,7 +299,7 @@ def sheets(model: Any, images: Tensor | None = None) -> dict[str, Tensor]:
             reconstructed; None leaves such pictures out.
 
     Returns:
-        Pictures by name, each a colour image in [0, 1], shape (3, H, W).
+        Pictures by name, each a colour image, shape (3, H, W), in [0, 1] or uint8.
     """
     pictures = (
         view.picture(model, part, seed=SEED, **({"images": images} if view.images else {}))

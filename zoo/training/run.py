@@ -8,16 +8,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import yaml
-from jsonargparse import set_loader, set_parsing_settings
+from jsonargparse import Namespace, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from zoo.core import plugins
-from zoo.core.arguments import in_a_sentence
+from zoo.core.arguments import in_a_sentence, refused_class
 from zoo.core.errors import UserError, user_error_in
 from zoo.core.figures import shown
 from zoo.core.files import read_json, sweep, write_text
@@ -73,6 +74,15 @@ class _Parser(LightningArgumentParser):
 def _as_it_is(value: Any) -> Any:
     """Passes a value through the parser; `zoo.training.own_loggers` reads it."""
     return value
+
+
+def _without_enums(value: Any) -> Any:
+    """Returns settings whose words are plain text: YAML knows no members of an enumeration."""
+    if isinstance(value, Namespace):
+        return Namespace(**{key: _without_enums(inner) for key, inner in vars(value).items()})
+    if isinstance(value, list):
+        return [_without_enums(inner) for inner in value]
+    return str(value.value) if isinstance(value, Enum) and isinstance(value, str) else value
 
 
 class Fit(LightningCLI):
@@ -178,7 +188,9 @@ class Fit(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            raise user_error_in(error) or error from None
+            known = user_error_in(error)
+            told = None if known else refused_class(str(error))
+            raise known or (UserError(told) if told else error) from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Builds none yet: `fit` does, when model and data are known to be sound."""
@@ -188,7 +200,7 @@ class Fit(LightningCLI):
 
         A folder of the user's own stands there by its absolute path, wherever it is read again.
         """
-        recipe = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
+        recipe = yaml.safe_load(self.parser.dump(_without_enums(self.config), format="yaml"))
         for kind in REGISTRIES:  # by their names: where a class stands may change
             recipe[kind]["class_path"] = class_name(kind, recipe[kind])
         if place := self.datamodule.identity().get("path"):

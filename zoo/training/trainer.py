@@ -29,6 +29,7 @@ from lightning.pytorch.profilers import (
 
 from zoo.contract.model import facts
 from zoo.core.errors import UserError, did_you_mean
+from zoo.core.files import PACKAGE
 from zoo.core.memory import keep_freed_memory
 from zoo.core.processes import is_first, lost_others, port_is_taken, silent_others
 from zoo.core.text import quoted
@@ -276,7 +277,8 @@ def train(
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None  # Lightning makes an exit of it
         begun = trainer.global_step > 0
-        raise (None if begun else _refusal(error, data)) or error from error.__cause__
+        refusal = _of_an_extra(error, trainer) or (None if begun else _refusal(error, data))
+        raise refusal or error from error.__cause__
     together.children.wait(60)
 
 
@@ -308,6 +310,30 @@ def _bring_features(model: Any) -> None:
     """Brings the feature network of the shelf that a model's loss names, if it names one."""
     if name := facts(model).feature_network:
         model.use_feature_network(load(name))
+
+
+def _of_an_extra(error: BaseException, trainer: Any) -> UserError | None:
+    """Returns what a class of Lightning's that the recipe names found missing in this run.
+
+    Such as a callback that looks for a part that the model lacks, or for a package: whatever it
+    raises itself; an error of the zoo's own, further down, stays one.
+    """
+    if not isinstance(error, Exception) or isinstance(error, UserError):
+        return None
+    steps = list(traceback.walk_tb(error.__traceback__))
+    raised_in = Path(steps[-1][0].f_code.co_filename)
+    extras = [*trainer.callbacks, trainer.profiler]
+    for frame, _ in reversed(steps):
+        owner = frame.f_locals.get("self")
+        foreign = type(owner).__module__.startswith("lightning.")
+        if (
+            foreign
+            and any(owner is one for one in extras)
+            and not raised_in.is_relative_to(PACKAGE)
+        ):
+            name, text = type(owner).__name__, " ".join(str(error).split())[:300].rstrip(". ")
+            return UserError(f"{name} does not work with this run: {text or repr(error)}.")
+    return None
 
 
 def _refusal(error: BaseException, data: ImageData | None = None) -> UserError | None:
