@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
-from zoo.core.files import write_text
+from zoo.core.files import open_text, write_text
 from zoo.core.progress import bar
 from zoo.core.text import say
 from zoo.shelf.find import shelf_folder
@@ -51,7 +51,8 @@ def _update(documents: Sequence[Path], shelf: Path, shown: Sequence[Exhibit]) ->
     renewed = {}
     for document in documents:
         try:
-            text = document.read_text(encoding="utf-8")
+            with open_text(document) as file:
+                text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise UserError(f"--readme {document} cannot be read: {reason}.") from None

@@ -1,7 +1,10 @@
 """CelebA from a few synthetic faces in its own layout."""
 
 import hashlib
+import threading
+import time
 import zipfile
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,8 +12,9 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
+from zoo.core import waiting
 from zoo.core.errors import UserError
-from zoo.data import CelebA
+from zoo.data import CelebA, download
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
@@ -117,3 +121,22 @@ def test_what_is_wrong_is_named(root, no_network):
         partition.write_text(text)
         with pytest.raises(UserError, match=rf"list_eval_partition.txt is damaged: .*{why}"):
             CelebA(root=str(root)).images("test")
+
+
+def test_a_drive_that_sends_a_byte_at_a_time_is_given_up(tmp_path, monkeypatch):
+    """Whoever downloads from there sets no limit of its own."""
+    ended = threading.Event()
+
+    def trickle(_, folder, name, __):
+        while not ended.wait(0.05):
+            with open(folder / name, "ab") as file:
+                file.write(b"x")
+
+    monkeypatch.setattr(download.utils, "download_file_from_google_drive", trickle)
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(waiting, "PATIENCE", 0.5)
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=r"bytes came in \d+ seconds"):
+        download.from_drive("id", download.RemoteFile("x", (), "0"), tmp_path / "here", UserError)
+    ended.set()
+    assert time.monotonic() - begun < 10 and not list((tmp_path / "here").glob("*"))

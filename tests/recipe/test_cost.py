@@ -34,6 +34,8 @@ WRONG = {
     "words": ({**GOOD, "seconds": "a minute"}, "cost.seconds must be a number of seconds"),
     "zero": ({**GOOD, "seconds": 0}, "cost.seconds must be a number of seconds"),
     "true": ({**GOOD, "threads": True}, "cost.threads must be a number of threads"),
+    "beyond floats": ({**GOOD, "seconds": 10**400}, "cost.seconds must be a number of seconds"),
+    "more digits than are written": ({**GOOD, "seconds": 10**5000}, "cost.seconds must be a"),
     "endless": ({**GOOD, "memory_gb": float("inf")}, "cost.memory_gb must be a number of GB"),
     "empty": ({**GOOD, "on": " "}, "cost.on must say what it was measured on"),
 }

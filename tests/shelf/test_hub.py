@@ -17,6 +17,7 @@ import torch
 import yaml
 
 import zoo
+from zoo.core import waiting
 from zoo.core.errors import UserError
 from zoo.data import ImageSpec
 from zoo.models import MODELS
@@ -110,8 +111,16 @@ class StandIn(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(announced))
         self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command == "HEAD":
+            return
+        if not self.server.slow or not headers.get("X-Repo-Commit"):
             self.wfile.write(body)
+            return
+        for place in range(len(body)):  # a byte at a time, as long as anybody wants it
+            if self.server.ended.wait(0.05):
+                return
+            self.wfile.write(body[place : place + 1])
+            self.wfile.flush()
 
     def log_message(self, *_):
         pass
@@ -136,6 +145,7 @@ def hub(published, tmp_path, monkeypatch):
     server.asked, server.commits = [], []
     server.broken = server.forbidden = False
     server.cut, server.main = 0, MAIN
+    server.slow, server.ended = False, threading.Event()
     files = {p.name: p.read_bytes() for p in (published / "small").iterdir()}
     server.files = dict(files)
     server.repositories = {"me/small": {MAIN: files, OLD: dict(files)}}
@@ -156,6 +166,7 @@ def hub(published, tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the library waits before it tries again
     yield server
+    server.ended.set()
     stop()
 
 
@@ -299,6 +310,16 @@ def test_the_hub_refuses(case, hub, capsys):
     assert words in str(refused.value)
     assert len(str(refused.value)) < 400 and "\n" not in str(refused.value)
     assert capsys.readouterr().err == ""
+
+
+def test_a_byte_at_a_time_is_given_up(hub, monkeypatch):
+    """No single silence is long, so that a limit on silence alone would hold for hours."""
+    monkeypatch.setattr(waiting, "PATIENCE", 1.0)
+    hub.slow = True
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=r"bytes came in \d+ seconds"):
+        load("hf://me/small")
+    assert time.monotonic() - begun < 15
 
 
 def test_without_the_library_one_sentence_says_what_to_install(monkeypatch):

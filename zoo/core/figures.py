@@ -11,7 +11,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["digits", "exact", "in_thousands", "is_name", "score_line", "shown", "split_name"]
+__all__ = [
+    "digits",
+    "exact",
+    "in_thousands",
+    "is_name",
+    "is_number",
+    "score_line",
+    "shown",
+    "split_name",
+]
 
 NAME = re.compile(r"[a-z]\w*(\[[^\[\]\s]+\])?")
 
@@ -24,6 +33,21 @@ def is_name(text: str) -> bool:
         (True, False)
     """
     return NAME.fullmatch(text) is not None
+
+
+def is_number(value: object) -> bool:
+    """Says whether a value from outside is a finite number that fits into a float.
+
+    Example:
+        >>> is_number(2), is_number(True), is_number("2"), is_number(10**400)
+        (True, False, False, False)
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # whole numbers have no end
+        return False
 
 
 def split_name(text: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from zoo.core.errors import UserError
 
@@ -23,6 +24,7 @@ __all__ = [
     "is_sha256",
     "json_text",
     "open_regular",
+    "open_text",
     "read_json",
     "read_regular",
     "replacing",
@@ -81,6 +83,11 @@ def open_regular(path: Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def open_text(path: Path) -> TextIO:
+    """Opens a text file in UTF-8 as `open_regular` opens files; ends of lines stay as they are."""
+    return io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="")
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, check_interval
+from zoo.core.files import open_regular
 from zoo.data.captions import split_words
 from zoo.data.decode import Unreadable, decode, quiet_pillow
 from zoo.data.identity import identity_of
@@ -151,7 +152,7 @@ def _parts(folder: Path) -> dict[str, list[tuple[Path, list[str]]]]:
     if classes is None:
         tested = [index % 10 == min(9, len(pairs) - 1) for index in range(len(pairs))]
     else:
-        held_out = set(classes.read_text(encoding="utf-8", errors="replace").split())
+        held_out = set(_text(classes).split())
         tested = [text.parent.name in held_out for text, _, _ in pairs]
         if all(tested) or not any(tested):
             which = "all" if all(tested) else "none"
@@ -163,6 +164,11 @@ def _parts(folder: Path) -> dict[str, list[tuple[Path, list[str]]]]:
     for test, (_, image, captions) in zip(tested, pairs, strict=True):
         parts["test" if test else "train"].append((image, captions))
     return parts
+
+
+def _text(path: Path) -> str:
+    with open_regular(path) as file:
+        return file.read().decode("utf-8", "replace")
 
 
 def _pairs(folder: Path, texts: list[Path]) -> list[tuple[Path, Path, list[str]]]:
@@ -182,7 +188,7 @@ def _pairs(folder: Path, texts: list[Path]) -> list[tuple[Path, Path, list[str]]
         named.setdefault(file.stem, []).append(file)
     pairs = []
     for text in texts:
-        lines = text.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _text(text).splitlines()
         captions = [line for line in lines if split_words(line)]
         found = named.get(text.stem, [])
         image = own.get((text.parent.name, text.stem))

@@ -12,6 +12,7 @@ from torchvision import datasets
 
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
+from zoo.core.files import open_regular
 from zoo.data.decode import Unreadable, decode, quiet_pillow
 from zoo.data.download import RemoteFile, damaged, from_drive, missing, unpack
 from zoo.data.images import FileImages
@@ -89,7 +90,9 @@ class CelebA(ImageData):
     def read(self, part: Split) -> _Faces:
         """Returns one part; its images are decoded later."""
         partition, folder = self._folder / PARTITION, self._folder / FOLDER
-        lines = [line.split() for line in partition.read_text(errors="replace").splitlines()]
+        with open_regular(partition) as file:
+            text = file.read().decode("utf-8", "replace")
+        lines = [line.split() for line in text.splitlines()]
         if not lines or any(len(line) != 2 or line[1] not in NUMBERS.values() for line in lines):
             raise damaged(partition, "its lines are not a file name and 0, 1 or 2")
         names = [name for name, number in lines if number == NUMBERS[part]]

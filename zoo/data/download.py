@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from torchvision.datasets import utils
 
 from zoo.core.errors import UserError
+from zoo.core.files import open_regular
 from zoo.core.text import clean
 from zoo.core.waiting import at_a_pace
 
@@ -234,7 +235,10 @@ def from_drive(
                 # gdown sets no time limit of its own, so ask first whether anybody answers.
                 with urllib.request.urlopen("https://drive.google.com", timeout=TIMEOUT):
                     pass
-                utils.download_file_from_google_drive(file_id, work, file.name, file.md5)
+                fetch_it = partial(
+                    utils.download_file_from_google_drive, file_id, work, file.name, file.md5
+                )
+                at_a_pace(fetch_it, lambda: _bytes_in(work))
             _move(work / file.name, folder / file.name)
     except Exception as error:  # gdown has its own exceptions, known only where it is installed
         raise refuse(_reason(error)) from error
@@ -247,7 +251,7 @@ def read_gzip(path: Path) -> bytes:
         UserError: if it is damaged.
     """
     try:
-        with gzip.open(path) as file:
+        with open_regular(path) as packed, gzip.open(packed) as file:
             return file.read()
     except ARCHIVE_ERRORS as error:
         raise damaged(path, _reason(error)) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.errors import UserError
+from zoo.core.files import open_regular
 from zoo.data.module import spread
 
 __all__ = ["check_classes", "check_identity", "identity_of"]
@@ -116,7 +117,7 @@ def _size(path: Path) -> int:
 def _beginning(path: Path) -> bytes:
     """First bytes of a file, behind their number; none where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             found = file.read(BYTES)
     except OSError:
         found = b""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError, check_choice
+from zoo.core.files import open_regular
 from zoo.data.changes import fit_to_size
 from zoo.data.images import Images, MemoryImages, subset
 from zoo.data.loader import mix_seed
@@ -230,7 +231,7 @@ class DSprites(ImageData):
         if self._all is None:
             path = next((path for path in self._places() if path.is_file()), self._places()[0])
             try:
-                with np.load(path, allow_pickle=False) as content:
+                with open_regular(path) as file, np.load(file, allow_pickle=False) as content:
                     images = content["imgs"]  # its order is that of the factors
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 raise UserError(f"{path} is no readable copy of dSprites.") from None

@@ -14,6 +14,7 @@ from torchvision.datasets.utils import check_integrity
 
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
+from zoo.core.files import open_regular
 from zoo.data.download import RemoteFile, damaged, fetch, missing, read_gzip, unpack
 from zoo.data.images import MemoryImages
 from zoo.data.module import ImageData, Split
@@ -33,7 +34,8 @@ def read_idx(path: Path) -> Tensor:
     Raises:
         UserError: if the file is no such thing, or is longer or shorter than it states.
     """
-    data = read_gzip(path) if path.suffix == ".gz" else path.read_bytes()
+    with open_regular(path) as file:
+        data = read_gzip(path) if path.suffix == ".gz" else file.read()
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != UNSIGNED_BYTE:
         raise damaged(path, "it does not start as an idx file of bytes does")
     start = 4 + 4 * data[3]

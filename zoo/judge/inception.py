@@ -24,6 +24,7 @@ from torch import Tensor
 
 from zoo.contract.answering import in_chunks
 from zoo.core.errors import UserError
+from zoo.core.files import open_regular
 from zoo.judge.score import Features
 
 __all__ = ["INCEPTION", "Resize", "inception"]
@@ -120,7 +121,8 @@ def _weights(path: Path | str | None, url: str) -> dict[str, Tensor]:
                 "anywhere and name it in $ZOO_INCEPTION."
             ) from None
     try:
-        return torch.load(path, weights_only=True)
+        with open_regular(Path(path)) as file:
+            return torch.load(file, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"$ZOO_INCEPTION: there is no file {path}.") from None
     except Exception:  # whatever unpickling raises on files that are none

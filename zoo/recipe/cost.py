@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 from zoo.core.errors import UserError, did_you_mean
+from zoo.core.figures import is_number
+from zoo.core.text import quoted
 
 __all__ = ["Cost", "read_cost"]
 
@@ -58,9 +59,8 @@ def read_cost(section: Any, where: str) -> Cost:
         value = getattr(cost, key)
         if key == "memory_gb" and value is None:
             continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value <= 0:
-            raise UserError(f"{where}: cost.{key} must be a number of {unit}, got {value!r}.")
+        if not is_number(value) or value <= 0:
+            raise UserError(f"{where}: cost.{key} must be a number of {unit}, got {quoted(value)}.")
     if not isinstance(cost.on, str) or not cost.on.strip():
         raise UserError(f"{where}: cost.on must say what it was measured on, got {cost.on!r}.")
     return cost

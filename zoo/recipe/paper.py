@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast, get_args
 
 from zoo.core.errors import UserError, did_you_mean
-from zoo.core.figures import is_name
+from zoo.core.figures import is_name, is_number
+from zoo.core.text import quoted
 
 __all__ = ["QUOTED_BY", "Objective", "Paper", "read_paper"]
 
@@ -94,9 +94,8 @@ def _name(name: Any, what: str) -> str:
 
 
 def _number(value: Any, what: str) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
-        raise UserError(f"{what} must be a number, got {value!r}.")
+    if not is_number(value):
+        raise UserError(f"{what} must be a number, got {quoted(value)}.")
     return float(value)
 
 

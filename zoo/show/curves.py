@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zoo.core.errors import UserError
 from zoo.core.figures import digits
-from zoo.core.files import replacing
+from zoo.core.files import open_text, replacing
 
 __all__ = ["Curve", "Drawing", "draw_curve", "read_curves", "save_curves"]
 
@@ -52,7 +52,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
     """
     curves: dict[str, Curve] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with open_text(path) as file:
             for row in csv.DictReader(file):
                 step = int(row.pop("step"))
                 row.pop("epoch", None)

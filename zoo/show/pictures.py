@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
 
 from zoo.core.errors import UserError
-from zoo.core.files import replacing
+from zoo.core.files import open_regular, replacing
 
 __all__ = [
     "SMALLEST_SIDE",
@@ -206,7 +206,7 @@ def open_picture(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
+            picture = Image.open(open_regular(path))  # which it closes with the picture
     except (UnidentifiedImageError, OSError):
         raise UserError(f"{path} is not a readable picture.") from None
     except Image.DecompressionBombError:

@@ -6,16 +6,18 @@ end the run in its first step, when its record has been written anew.
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from zoo.core.errors import UserError
+from zoo.core.figures import is_number
 from zoo.core.text import clean
 
 __all__ = ["check_averages"]
@@ -64,6 +66,7 @@ def _check_optimizers(saved: Sequence[Any], optimizers: Sequence[Any]) -> None:
             raise UserError(f"{name}.param_groups name a parameter twice.")
         by_number = {str(number): p for number, p in zip(numbers, parameters, strict=True)}
         _check_state(state["state"], by_number, f"{name}.state")
+        _check_names(state["state"], optimizer, f"{name}.state")
 
 
 def _check_settings(group: dict[str, Any], wanted: dict[str, Any], name: str) -> None:
@@ -76,9 +79,9 @@ def _check_settings(group: dict[str, Any], wanted: dict[str, Any], name: str) ->
             if kept is not None and not isinstance(kept, bool):
                 raise UserError(f"{inside} must be true or false.")
         elif isinstance(value, (list, tuple)):
-            if len(_listed(kept)) != len(value) or not all(map(_is_number, _listed(kept))):
+            if len(_listed(kept)) != len(value) or not all(map(is_number, _listed(kept))):
                 raise UserError(f"{inside} must be a list of {len(value)} numbers.")
-        elif isinstance(value, (int, float)) and not _is_number(kept):
+        elif isinstance(value, (int, float)) and not is_number(kept):
             raise UserError(f"{inside} must be a number.")
 
 
@@ -99,10 +102,21 @@ def _check_state(state: dict[Any, Any], parameters: dict[str, Tensor], name: str
                 raise UserError(f"{name}[{number}].{clean(key)} holds {average.dtype}.")
 
 
+def _check_names(state: dict[Any, Any], optimizer: Optimizer, name: str) -> None:
+    """Refuses a state that lacks an average, which torch would miss in its first step."""
+    own = copy.deepcopy(optimizer)  # a step with it shows what it keeps
+    for group in own.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    try:
+        own.step()
+    except Exception:  # a person's own, which may want a closure
+        return
+    wanted = {key for kept in own.state.values() for key in kept}
+    for number, averages in state.items():
+        if lost := sorted(wanted - averages.keys()):
+            raise UserError(f"{name}[{clean(number)}] has no {', '.join(lost)}.")
+
+
 def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else ()
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)

@@ -25,7 +25,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from zoo.core.errors import UserError
-from zoo.core.files import write_text
+from zoo.core.files import open_text, write_text
 from zoo.core.text import say
 
 __all__ = ["MetricsFile", "Tracker", "WandbMode", "log_step", "logged_in", "start_tracker"]
@@ -120,8 +120,8 @@ class MetricsFile(Logger):
 
 
 def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
+    try:
+        with open_text(path) as file:
             return {
                 int(row.pop("step")): {
                     key: int(value) if key == "epoch" else float(value)
@@ -130,10 +130,8 @@ def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
                 }
                 for row in csv.DictReader(file)
             }
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"{path} cannot be read; move it away to continue without it."
-            ) from None
+    except (OSError, KeyError, TypeError, ValueError):
+        raise UserError(f"{path} cannot be read; move it away to continue without it.") from None
 
 
 class Tracker(Logger):

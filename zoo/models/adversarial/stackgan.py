@@ -58,6 +58,7 @@ from zoo.contract.answering import CHUNK, answering, answers, generator_for, own
 from zoo.contract.model import Model
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_interval
+from zoo.core.files import open_regular
 from zoo.data.captions import tokens_of
 from zoo.functional.adversarial import generator_loss
 from zoo.functional.divergence import standard_normal_kl
@@ -458,7 +459,8 @@ class StackGAN(Model):
             return
         path = Path(self.text_weights).expanduser()
         try:
-            self.text_encoder.load_state_dict(safetensors.load(path.read_bytes()))
+            with open_regular(path) as file:
+                self.text_encoder.load_state_dict(safetensors.load(file.read()))
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(f"--model.text_weights {path} cannot be read: {reason}.") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.errors import UserError
-from zoo.core.files import replacing_folder
+from zoo.core.files import read_regular, replacing_folder
 from zoo.show.gallery.exhibit import Exhibit
 from zoo.show.gallery.pages import GENERATOR, caption, page
 from zoo.show.gallery.prose import about
@@ -64,7 +64,7 @@ def check_target(out: Path) -> None:
         return
     index = out / "index.html"
     mark = f'content="{GENERATOR}"'
-    ours = index.is_file() and mark in index.read_text("utf-8", "replace")[:1000]
+    ours = index.is_file() and mark.encode() in read_regular(index, 4000)
     foreign = sorted(there - OURS) if ours else sorted(there)
     if foreign:
         raise UserError(

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from zoo.core.errors import UserError
-from zoo.core.files import replacing
+from zoo.core.files import open_regular, replacing
 from zoo.shelf.weights import load
 from zoo.show.gallery.exhibit import Exhibit
 from zoo.show.pictures import grid, open_picture, tiles
@@ -118,7 +118,7 @@ def contents(shown: Iterable[Exhibit]) -> str:
 def written_contents(path: Path) -> str:
     """Reads that note from a wall; empty if there is none."""
     try:
-        with Image.open(path) as picture:
+        with open_regular(path) as file, Image.open(file) as picture:
             return str(picture.info.get(KEY, ""))
     except (UnidentifiedImageError, OSError):
         return ""
