@@ -10,7 +10,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.files import write_json
-from zoo.core.text import clean
+from zoo.core.text import print_line
 from zoo.core.threads import settle
 from zoo.judge.options import add_judging_options, check_judging_options
 from zoo.shelf.find import check_model
@@ -59,7 +59,7 @@ def _draw_curves(names: Sequence[str], out: Path) -> None:
     if not runs:
         raise UserError("whose curves? Name the folders of one or more runs.")
     save_curves(runs, out)
-    print(clean(str(out)))
+    print_line(out)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -86,7 +86,6 @@ def run(arguments: Sequence[str]) -> None:
         check_model(name)
     check_judging_options(options)
     # Only from here on is torch needed: help and refusals need not wait for it.
-    from rich.markup import escape
 
     from zoo.core.tables import console as screen
     from zoo.show.comparison import compare, comparison_table, save_samples, subjects_for
@@ -103,7 +102,7 @@ def run(arguments: Sequence[str]) -> None:
     table = comparison_table(f"on {data}, best marked *", reports, options.scores)
     screen().print(table)
     if save_samples(subjects, options.out):
-        screen().print(escape(str(options.out)), highlight=False, soft_wrap=True)
+        print_line(options.out)
 
 
 main = command("zoo.compare", run)

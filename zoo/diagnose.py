@@ -9,6 +9,7 @@ from pathlib import Path
 from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
+from zoo.core.text import print_line
 from zoo.core.threads import settle
 from zoo.judge.options import add_judging_options, check_judging_options
 from zoo.shelf.find import check_model
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
     evidence = case.evidence
     console = screen()
     console.print(escape(summary(evidence, advise(evidence))), highlight=False)
-    console.print(escape(str(options.out)), highlight=False, soft_wrap=True)
+    print_line(options.out)
 
 
 main = command("zoo.diagnose", run)

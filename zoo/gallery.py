@@ -12,7 +12,7 @@ from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.files import open_text, write_text
 from zoo.core.progress import bar
-from zoo.core.text import say
+from zoo.core.text import print_line, say
 from zoo.shelf.find import shelf_folder
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def _update(documents: Sequence[Path], shelf: Path, shown: Sequence[Exhibit]) ->
         else:
             renewed[document] = with_table(text, markdown(shown), str(document), BEGIN)
     save_wall(shown, shelf / WALL)
-    print(shelf / WALL)
+    print_line(shelf / WALL)
     for document, text in renewed.items():
         write_text(document, text)
-        print(document)
+        print_line(document)
 
 
 def _parser() -> Parser:
@@ -109,7 +109,7 @@ def run(arguments: Sequence[str]) -> None:
     if options.out is not None or options.readme is None:
         out = options.out or Path("gallery")
         build_site(shown, out, bar)
-        print(out / "index.html")
+        print_line(out / "index.html")
 
 
 main = command("zoo.gallery", run)

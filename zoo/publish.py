@@ -18,6 +18,7 @@ from zoo.core.arguments import Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError
 from zoo.core.figures import score_line
+from zoo.core.text import print_line
 from zoo.core.threads import settle
 from zoo.shelf.card import CARD, NAME
 from zoo.shelf.find import available, writable_shelf
@@ -57,11 +58,11 @@ def _to_shelf(options: argparse.Namespace) -> str:
 
     settle()
     folder = publish(run, name, half=not options.full, spread=options.seeds)
-    print(f"published {name} on {shelf}")
+    print_line(f"published {name} on {shelf}")
     for score in json.loads((folder / CARD).read_text())["scores"]:
-        print(f"  {score_line(score)}")
+        print_line(f"  {score_line(score)}")
     if (readme := shelf.parent / "README.md").is_file():
-        print(f"  next: python -m zoo.gallery --readme {os.path.relpath(readme)}")
+        print_line(f"  next: python -m zoo.gallery --readme {os.path.relpath(readme)}")
     return name
 
 
@@ -81,7 +82,7 @@ def run(arguments: Sequence[str]) -> None:
         from zoo.show.publishing import send
 
         address = send(name, options.hub)
-        print(f"sent {name} to the hub; zoo.load({address!r}) loads it")
+        print_line(f"sent {name} to the hub; zoo.load({address!r}) loads it")
 
 
 main = command("zoo.publish", run)

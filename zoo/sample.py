@@ -13,7 +13,7 @@ from zoo.core.arguments import SEEDS, Parser
 from zoo.core.command import command
 from zoo.core.errors import UserError, check_choice, check_interval
 from zoo.core.outline import outline_of
-from zoo.core.text import say
+from zoo.core.text import print_line, say
 from zoo.core.threads import settle
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
@@ -250,7 +250,7 @@ def run(arguments: Sequence[str]) -> None:
     save_png(_draw(model, options), options.out)
     if getattr(options, "label", None) is not None and can(model, "classify"):
         say(f"zoo.sample: {_code_in_words(model, options)}")
-    print(options.out)
+    print_line(options.out)
 
 
 def _code_in_words(model: Any, options: argparse.Namespace) -> str:

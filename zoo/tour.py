@@ -17,7 +17,7 @@ from zoo.core.figures import shown, split_name
 from zoo.core.files import write_json
 from zoo.core.outline import outline_of
 from zoo.core.tables import PlainTable
-from zoo.core.text import say
+from zoo.core.text import print_line, say
 from zoo.judge.catalogue import find
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
@@ -71,9 +71,9 @@ def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> di
         run, finished = begun_run(root, name)
         place = f"[{number}/{len(recipes)}] {name}"
         if finished:
-            print(f"{place}: done before", flush=True)
+            print_line(f"{place}: done before")
             continue
-        print(f"{place}: {'continues' if run else 'begins'}", flush=True)
+        print_line(f"{place}: {'continues' if run else 'begins'}")
         line = [str(path), f"--run_root={root}", "--wandb=off", "--evaluate=false"]
         line += [f"--trainer.max_epochs={epochs}"] if epochs else []
         line += [f"--ckpt_path={run.last}"] if run else []
@@ -88,8 +88,6 @@ def train_all(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> di
 
 def report(subjects: Mapping[str, Subject], root: Path) -> None:
     """Scores all models, prints a line for each, and writes a picture and a JSON of all scores."""
-    from rich.markup import escape
-
     from zoo.core.tables import console as screen
     from zoo.judge.subject import data_for
     from zoo.show.comparison import compare, save_samples
@@ -106,7 +104,7 @@ def report(subjects: Mapping[str, Subject], root: Path) -> None:
         console.print()
     save_samples(subjects, root / "tour.png")
     for file in ("tour.json", "tour.png"):
-        console.print(escape(str(root / file)), highlight=False, soft_wrap=True)
+        print_line(root / file)
 
 
 def overview(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[PlainTable]:
@@ -166,7 +164,7 @@ def _announce(recipes: Mapping[str, Path], root: Path, epochs: int | None) -> No
     todo = [path for name, path in recipes.items() if not begun_run(root, name)[1]]
     seconds = sum(seconds for path in todo if math.isfinite(seconds := stated_seconds(path)))
     takes = f" about {max(1, round(seconds / 60))} minutes on two cores," if not epochs else ""
-    print(f"{len(todo)} of {len(recipes)} recipes to train,{takes} in {root}", flush=True)
+    print_line(f"{len(todo)} of {len(recipes)} recipes to train,{takes} in {root}")
 
 
 def run(arguments: Sequence[str] | None) -> int:
@@ -196,7 +194,7 @@ def run(arguments: Sequence[str] | None) -> int:
     subjects = {name: find_subject(folder) for name, folder in ended.items()}
     if subjects:
         report(subjects, root)
-    print(f"{len(subjects)} of {len(recipes)} recipes, {time.monotonic() - start:.0f} s")
+    print_line(f"{len(subjects)} of {len(recipes)} recipes, {time.monotonic() - start:.0f} s")
     return 1 if failures else 0
 
 

@@ -85,9 +85,9 @@ def open_regular(path: Path) -> BinaryIO:
     raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
-def open_text(path: Path) -> TextIO:
-    """Opens a text file in UTF-8 as `open_regular` opens files; ends of lines stay as they are."""
-    return io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="")
+def open_text(path: Path, newline: str | None = None) -> TextIO:
+    """Opens a text file in UTF-8 as `open_regular` opens files; ends of lines are as `open` says."""
+    return io.TextIOWrapper(open_regular(path), encoding="utf-8", newline=newline)
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -12,11 +12,12 @@ import re
 import sys
 import unicodedata
 
-__all__ = ["clean", "message", "quoted", "say"]
+__all__ = ["clean", "message", "print_line", "quoted", "say"]
 
 CUT = " ... "
 LONGEST_MESSAGE = 1500  # characters; more is no sentence
 LONGEST_QUOTE = 100
+LONGEST_LINE = 5000  # of output: longer than any path, which a person copies as a whole
 BREAK = re.compile(r"\s*[^\S ]\s*")  # ends of lines, tabs and odd spaces, with what is around them
 # Control characters, those that turn the direction of writing or are not seen at all, halves of
 # characters that no terminal can encode, and the two that separate lines.
@@ -70,6 +71,13 @@ def quoted(value: object, limit: int = LONGEST_QUOTE) -> str:
         return clean(list(value) if isinstance(value, tuple) else value, limit)
     except (ValueError, RecursionError):  # a number of more digits than Python writes
         return f"a {type(value).__name__} too large to show"
+
+
+def print_line(text: object) -> None:
+    """Prints one line of a command's output, whatever it quotes; its indentation stays."""
+    words = text if isinstance(text, str) else str(text)
+    indent = words[: len(words) - len(words.lstrip(" "))][:LONGEST_QUOTE]
+    print(f"{indent}{clean(words, LONGEST_LINE)}", flush=True)
 
 
 def say(text: object) -> None:

@@ -52,7 +52,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
     """
     curves: dict[str, Curve] = {}
     try:
-        with open_text(path) as file:
+        with open_text(path, newline="") as file:
             for row in csv.DictReader(file):
                 step = int(row.pop("step"))
                 row.pop("epoch", None)

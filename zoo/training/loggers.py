@@ -121,7 +121,7 @@ class MetricsFile(Logger):
 
 def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
     try:
-        with open_text(path) as file:
+        with open_text(path, newline="") as file:
             return {
                 int(row.pop("step")): {
                     key: int(value) if key == "epoch" else float(value)

@@ -23,7 +23,7 @@ from zoo.core.errors import UserError, user_error_in
 from zoo.core.figures import shown
 from zoo.core.files import read_json, sweep, write_text
 from zoo.core.processes import Terminated, announce_children, held, is_first, parent_run
-from zoo.core.text import clean
+from zoo.core.text import clean, print_line
 from zoo.data import ImageData
 from zoo.data.identity import check_identity
 from zoo.data.loader import check_share
@@ -248,7 +248,7 @@ class Fit(LightningCLI):
         if is_first():
             count = f"{taken} of {taken + len(left)} tensors"
             rest = f"; these begin anew: {', '.join(left)}" if left else ""
-            print(clean(f"begins with {count} of {source}{rest}", 500), flush=True)
+            print_line(clean(f"begins with {count} of {source}{rest}", 500))
 
     def _options(self) -> Options:
         config = self.config
@@ -347,21 +347,18 @@ class Fit(LightningCLI):
         if not continued:
             self._write_environment()
         parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        print(self.datamodule.report())
-        print(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
+        print_line(self.datamodule.report())
+        print_line(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
         if self.trainer.world_size > 1:
-            print(
+            print_line(
                 about_sharing(
                     self.model, self.datamodule.batch_size, self.trainer.world_size,
                     bool(self.config_init["trainer"]["sync_batchnorm"]),
                 )
             )  # fmt: skip
-        print(f"run folder: {folder.path}")
+        print_line(f"run folder: {folder.path}")
         if self.checkpoint is not None:
-            print(
-                f"continuing {self.checkpoint.name} after batch {self.seen['batches']:,}",
-                flush=True,
-            )
+            print_line(f"continuing {self.checkpoint.name} after batch {self.seen['batches']:,}")
         config = {**recipe, "precision": self.precision}
         tracker = start_tracker(folder.path, self.config["name"], self.config["wandb"], config)
         file = MetricsFile(folder.metrics, self.seen["step"] if continued else None)
@@ -391,24 +388,24 @@ class Fit(LightningCLI):
     def _summarise(self) -> None:
         folder, checkpoints = self.folder, self._checkpoints()
         if not folder.last.is_file():
-            print(f"nothing is saved: {self._why_nothing()}", flush=True)
+            print_line(f"nothing is saved: {self._why_nothing()}")
             return
         if self.checkpoint is not None and checkpoints.batches == self.seen["batches"]:
-            print(f"nothing was left to train: {ended_by(self.trainer)}; raise it to continue")
+            print_line(f"nothing was left to train: {ended_by(self.trainer)}; raise it to continue")
         state = f"Trained for {checkpoints.batches:,} batches, {checkpoints.seconds:,.0f} seconds."
         write_page(folder, state)
         write_curves(folder)
-        print(f"done in {checkpoints.seconds:.0f} s; look into {folder.path}")
+        print_line(f"done in {checkpoints.seconds:.0f} s; look into {folder.path}")
         if folder.evaluation.is_file():
             for score in read_json(folder.evaluation)["scores"]:
-                print(f"  {_brief(score)}")
+                print_line(f"  {_brief(score)}")
         if folder.pictures.is_dir():
-            print(f"  pictures  {folder.pictures}")
-        print(f"  curves    {folder.page}")
+            print_line(f"  pictures  {folder.pictures}")
+        print_line(f"  curves    {folder.page}")
         for file in sorted(folder.path.glob("*-profile*.txt")):
-            print(f"  profile   {file}")
-        print(f"  next      python -m zoo.sample {folder.path} --out grid.png")
-        print(f"            python -m zoo.evaluate {folder.path}", flush=True)
+            print_line(f"  profile   {file}")
+        print_line(f"  next      python -m zoo.sample {folder.path} --out grid.png")
+        print_line(f"            python -m zoo.evaluate {folder.path}")
 
     def _why_nothing(self) -> str:
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]

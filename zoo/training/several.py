@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import UserError
 from zoo.core.files import read_json, write_json
-from zoo.core.text import clean, say
+from zoo.core.text import clean, print_line, say
 from zoo.judge.catalogue import row_of
 from zoo.recipe.reading import read_recipe
 from zoo.recipe.yaml12 import NotYAML, read_yaml
@@ -187,9 +187,7 @@ def run_several(
         name = variant.name(base)
         run, finished = begun_run(root, name)
         place = clean(f"[{number}/{len(runs)}] {name}")
-        print(
-            f"{place}: {'done before' if finished else 'goes on' if run else 'begins'}", flush=True
-        )
+        print_line(f"{place}: {'done before' if finished else 'goes on' if run else 'begins'}")
         if finished:
             continue
         words = [*line, *variant.overrides, f"--name={name}", f"--run_root={root}"]
@@ -218,11 +216,11 @@ def _show(runs: Sequence[Variant], base: str, root: Path) -> None:
             {"values": v.values, "seed": v.seed, "run": str(done[v].path), "scores": scores}
             for v, scores in reports.items()
         ])  # fmt: skip
-        print(clean(str(root / f"{base}-several.json")))
+        print_line(root / f"{base}-several.json")
     curves = {v.name("").lstrip("-"): read_curves(run.metrics) for v, run in done.items()}
     if any(curves.values()):
         save_curves(curves, root / f"{base}-several.png")
-        print(clean(str(root / f"{base}-several.png")))
+        print_line(root / f"{base}-several.png")
 
 
 def summary(title: str, reports: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> PlainTable:

@@ -20,6 +20,7 @@ from zoo.contract.knobs import turn
 from zoo.core.errors import UserError
 from zoo.core.figures import digits
 from zoo.core.files import write_json
+from zoo.core.text import message
 from zoo.data.images import unit_range
 
 __all__ = [
@@ -301,7 +302,7 @@ class Health(L.Callback):
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_json(self.file, self.findings)
             for text in new.values():
-                pl_module.print(f"health: {text}")
+                pl_module.print(message(f"health: {text}"))
 
     def _remember(self, metrics: Mapping[str, Tensor]) -> None:
         """Takes down the figures that were logged since the last look."""

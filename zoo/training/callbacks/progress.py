@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from zoo.core.figures import digits, split_name
+from zoo.core.text import print_line
 from zoo.judge.catalogue import row_of
 
 __all__ = ["Bar", "EpochLines", "brief_name", "brief_terms"]
@@ -104,10 +105,10 @@ class EpochLines(L.Callback):
         heads.sort(key=lambda name: not name.startswith("val/"))
         if heads != self._heads:
             self._heads = heads
-            print(_row("epoch", "s", [(brief_name(name), brief_name(name)) for name in heads]))
+            print_line(_row("epoch", "s", [(brief_name(name), brief_name(name)) for name in heads]))
         seconds = f"{time.perf_counter() - self._start:,.0f}"
         cells = [(brief_name(name), self._since.get(name, "")) for name in heads]
-        print(_row(self._unsaid, seconds, cells), flush=True)
+        print_line(_row(self._unsaid, seconds, cells))
         self._since, self._unsaid, self._said = {}, "", time.perf_counter()
 
 
