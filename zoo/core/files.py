@@ -86,7 +86,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def open_text(path: Path, newline: str | None = None) -> TextIO:
-    """Opens a text file in UTF-8 as `open_regular` opens files; ends of lines are as `open` says."""
+    """Opens a text file in UTF-8 as `open_regular` does, with ends of lines as `open` has them."""
     return io.TextIOWrapper(open_regular(path), encoding="utf-8", newline=newline)
 
 
