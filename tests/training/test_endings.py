@@ -152,3 +152,34 @@ def test_one_request_ends_a_run_that_waits_for_a_stopped_process(tmp_path, signu
     assert seconds < 20
     assert "the run does not come to an end by itself; all of it stops" in errors
     assert gone
+
+
+@pytest.mark.slow
+def test_silence_has_a_limit_between_processes_of_torchrun(tmp_path):
+    """Its launcher ends what it started, half a minute after a SIGTERM that is not heard."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m",
+         "zoo.fit", "vae_digits", f"--run_root={tmp_path}", *SMALL, "--trainer.devices=2",
+         "--trainer.limit_train_batches=1.0", "--trainer.max_epochs=100000", "--save_every=5",
+         "--silence_limit=5"],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    for line in process.stdout:
+        if "1/100000" in line or line.split()[:1] == ["1"]:
+            break
+    ranks = _children(process.pid)
+    (second,) = [
+        pid for pid in ranks
+        if b"LOCAL_RANK=1" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    ]  # fmt: skip
+    os.kill(second, signal.SIGSTOP)
+    try:
+        _, errors = process.communicate(timeout=150)
+    finally:
+        for pid in ranks:
+            os.kill(pid, signal.SIGKILL) if not _is_gone(pid) else None
+        process.kill()
+    assert process.returncode not in (0, None)
+    assert "zoo.fit: another process of the run has not answered within --silence_limit" in errors
+    assert all(_is_gone(pid) for pid in ranks)
