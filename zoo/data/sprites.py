@@ -234,7 +234,7 @@ class DSprites(ImageData):
                 with open_regular(path) as file, np.load(file, allow_pickle=False) as content:
                     images = content["imgs"]  # its order is that of the factors
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                raise UserError(f"{path} is no readable copy of dSprites.") from None
+                raise UserError(f"{path} is not a readable copy of dSprites.") from None
             if images.shape != (math.prod(SIZES), 64, 64) or images.dtype != np.uint8:
                 raise UserError(f"{path} holds images of shape {images.shape}, not dSprites.")
             self._all = torch.from_numpy(images)
