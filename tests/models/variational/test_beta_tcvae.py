@@ -47,6 +47,9 @@ def test_the_distortion_can_weigh_more_and_nothing_else_does():
         distortion, parts, _ = model.terms(x, 1000)
         losses[weight] = model.objective(distortion, parts)
     torch.testing.assert_close(losses[4.0] - losses[1.0], 3 * distortion)
+    rising = [model.objective(distortion, parts, risen) for risen in (0.0, 0.5)]
+    torch.testing.assert_close(rising[0], losses[1.0])
+    torch.testing.assert_close(rising[1] - rising[0], 1.5 * distortion)
 
 
 @pytest.mark.parametrize("estimator", ["weighted", "stratified"])

@@ -41,6 +41,9 @@ def test_the_distortion_can_weigh_more_and_nothing_else_does():
         terms, _, _ = model.terms(x)
         losses[weight] = model.objective(terms)
     torch.testing.assert_close(losses[4.0] - losses[1.0], 3 * terms["distortion_nats"])
+    rising = [model.objective(terms, risen) for risen in (0.0, 0.5)]
+    torch.testing.assert_close(rising[0], losses[1.0])
+    torch.testing.assert_close(rising[1] - rising[0], 1.5 * terms["distortion_nats"])
 
 
 def test_terms_are_those_of_its_laws():

@@ -35,7 +35,7 @@ from zoo.functional.total_correlation import (
 )
 from zoo.models.registry import MODELS
 from zoo.models.variational.base import Network, RatedUnits, encoder_and_decoder
-from zoo.optim.schedules import follow_cosine
+from zoo.optim.schedules import follow_cosine, risen
 from zoo.optim.steps import adam, record
 
 __all__ = ["BetaTCVAE"]
@@ -53,6 +53,8 @@ class BetaTCVAE(RatedUnits):
         examples: Number of training images, for that estimate; None counts those of an epoch.
         distortion_weight: Weight of the distortion (1 in the paper). The other weights are told for
             images of a size: half the side has a quarter of the pixels, for which 4 makes up.
+        weight_rises: Beyond the paper: share of the training in which that weight rises from 1, so
+            that units are told apart before there are many of them.
         network: ``mlp``: fully connected; ``conv``: strided convolutions.
         hidden: Units of the encoder's hidden layers, and in reverse of the decoder's (``mlp``).
         width: Channels of the finest feature map (``conv``).
@@ -75,6 +77,7 @@ class BetaTCVAE(RatedUnits):
         estimator: Estimator = "weighted",
         examples: int | None = None,
         distortion_weight: float = 1.0,
+        weight_rises: float = 0.0,
         network: Network = "conv",
         hidden: tuple[int, ...] = (200, 200),
         width: int = 16,
@@ -88,6 +91,7 @@ class BetaTCVAE(RatedUnits):
             beta=(beta, "[0, inf)"),
             examples=(1 if examples is None else examples, "[1, inf)"),
             distortion_weight=(distortion_weight, "(0, inf)"),
+            weight_rises=(weight_rises, "[0, 1]"),
             hidden=(hidden, "[1, inf)"),
             width=(width, "[1, inf)"),
             depth=(depth, "[0, inf)"),
@@ -100,7 +104,7 @@ class BetaTCVAE(RatedUnits):
         self.spec, self.latent_dim, self.beta = spec, latent_dim, beta
         self.estimator: Estimator = estimator
         self.examples, self.lr, self.betas = examples, lr, betas
-        self.distortion_weight = distortion_weight
+        self.distortion_weight, self.weight_rises = distortion_weight, weight_rises
         self.prefers_bf16 = network == "conv"
         shape = latent_dim, 2 * latent_dim, hidden, "silu", width, depth
         self.encoder, self.decoder = encoder_and_decoder(spec, network, *shape)
@@ -124,10 +128,10 @@ class BetaTCVAE(RatedUnits):
         log_weights = batch_log_weights(len(x), max(examples, len(x)), self.estimator)
         return distortion, decompose(z, mean, log_var, log_weights.to(z.device)), rates
 
-    def objective(self, distortion: Tensor, parts: Decomposition) -> Tensor:
-        """Weighs the terms, all of them in nats."""
+    def objective(self, distortion: Tensor, parts: Decomposition, risen: float = 1.0) -> Tensor:
+        """Weighs the terms, all of them in nats; `risen` is how far the distortion's weight is."""
         dependence = self.beta * parts.total_correlation
-        weighed = self.distortion_weight * distortion
+        weighed = (1 + risen * (self.distortion_weight - 1)) * distortion
         return weighed + parts.index_code + dependence + parts.unit_wise
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -143,7 +147,7 @@ class BetaTCVAE(RatedUnits):
         terms = {"distortion_nats": distortion, "rate_nats": rates.sum()}
         terms |= {f"{name}_nats": part for name, part in parts._asdict().items()}
         record(self, {"nelbo_nats": distortion + rates.sum(), **terms})
-        return self.objective(distortion, parts)
+        return self.objective(distortion, parts, risen(self, self.weight_rises))
 
     def _examples(self, batch: int) -> int:
         """Returns the number of training images: as told, else that of an epoch's batches."""

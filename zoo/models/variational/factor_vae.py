@@ -33,7 +33,7 @@ from zoo.functional.total_correlation import density_ratio_tc, permute_units
 from zoo.models.registry import MODELS
 from zoo.models.variational.base import Network, RatedUnits, encoder_and_decoder
 from zoo.nets.mlp import MLP
-from zoo.optim.schedules import follow_cosine
+from zoo.optim.schedules import follow_cosine, risen
 from zoo.optim.steps import adam, frozen, minimise, record
 
 __all__ = ["FactorVAE"]
@@ -52,6 +52,8 @@ class FactorVAE(RatedUnits):
         gamma: Weight of the total correlation (35 for the paper's figure on dSprites).
         distortion_weight: Weight of the distortion (1 in the paper). The other weights are told for
             images of a size: half the side has a quarter of the pixels, for which 4 makes up.
+        weight_rises: Beyond the paper: share of the training in which that weight rises from 1, so
+            that units are told apart before there are many of them.
         network: ``mlp``: fully connected; ``conv``: strided convolutions.
         hidden: Units of the encoder's hidden layers, and in reverse of the decoder's (``mlp``).
         width: Channels of the finest feature map (``conv``).
@@ -76,6 +78,7 @@ class FactorVAE(RatedUnits):
         latent_dim: int = 10,
         gamma: float = 35.0,
         distortion_weight: float = 1.0,
+        weight_rises: float = 0.0,
         network: Network = "conv",
         hidden: tuple[int, ...] = (200, 200),
         width: int = 16,
@@ -91,6 +94,7 @@ class FactorVAE(RatedUnits):
             latent_dim=(latent_dim, "[1, inf)"),
             gamma=(gamma, "[0, inf)"),
             distortion_weight=(distortion_weight, "(0, inf)"),
+            weight_rises=(weight_rises, "[0, 1]"),
             hidden=(hidden, "[1, inf)"),
             width=(width, "[1, inf)"),
             depth=(depth, "[0, inf)"),
@@ -106,7 +110,7 @@ class FactorVAE(RatedUnits):
         self.spec, self.latent_dim, self.gamma = spec, latent_dim, gamma
         self.lr, self.betas = lr, betas
         self.lr_discriminator, self.betas_discriminator = lr_discriminator, betas_discriminator
-        self.distortion_weight = distortion_weight
+        self.distortion_weight, self.weight_rises = distortion_weight, weight_rises
         self.prefers_bf16 = network == "conv"
         shape = latent_dim, 2 * latent_dim, hidden, "silu", width, depth
         self.encoder, self.decoder = encoder_and_decoder(spec, network, *shape)
@@ -133,10 +137,10 @@ class FactorVAE(RatedUnits):
         found: dict[str, Tensor] = dict(zip(names, nats, strict=True))
         return found, rates, z
 
-    def objective(self, terms: dict[str, Tensor]) -> Tensor:
-        """Weighs the terms."""
+    def objective(self, terms: dict[str, Tensor], risen: float = 1.0) -> Tensor:
+        """Weighs the terms; `risen` is how far the distortion's weight is."""
         dependence = self.gamma * terms["total_correlation_nats"]
-        weighed = self.distortion_weight * terms["distortion_nats"]
+        weighed = (1 + risen * (self.distortion_weight - 1)) * terms["distortion_nats"]
         return weighed + terms["rate_nats"] + dependence
 
     def discriminator_terms(self, z: Tensor, permuted: Tensor) -> dict[str, Tensor]:
@@ -159,7 +163,8 @@ class FactorVAE(RatedUnits):
             self.note_rates(rates)
             nelbo = terms["distortion_nats"] + terms["rate_nats"]
             record(self, {"nelbo_nats": nelbo, **terms})
-            minimise(self, optimizer, self.objective(terms))
+            loss = self.objective(terms, risen(self, self.weight_rises))
+            minimise(self, optimizer, loss)
 
         with torch.no_grad():
             permuted = permute_units(self._draw(others)[0])
