@@ -165,7 +165,8 @@ def _of_source(module: str, name: str) -> Outline:
         init = init or _method(cls, "__init__")
         for node in cls.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                if not any(ast.unparse(d) == "property" for d in node.decorator_list):
+                decorators = [ast.unparse(d) for d in node.decorator_list]
+                if not any(d == "property" or d.endswith(".setter") for d in decorators):
                     keyword = {a.arg: _written(a.annotation) for a in node.args.kwonlyargs}
                     methods.setdefault(node.name, keyword)
             elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
