@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
 
 from zoo.core.errors import UserError
-from zoo.core.files import open_regular, replacing
+from zoo.core.files import read_regular, replacing
 
 __all__ = [
     "SMALLEST_SIDE",
@@ -206,7 +207,7 @@ def open_picture(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(open_regular(path))  # which it closes with the picture
+            picture = Image.open(io.BytesIO(read_regular(path, 4 * LARGEST)))
     except (UnidentifiedImageError, OSError):
         raise UserError(f"{path} is not a readable picture.") from None
     except Image.DecompressionBombError:
