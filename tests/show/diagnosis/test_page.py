@@ -13,8 +13,8 @@ from zoo.judge.catalogue import meaning
 from zoo.judge.run import evaluate
 from zoo.judge.score import Task
 from zoo.judge.subject import Subject, features_for
+from zoo.show.curves import draw_curve, read_curves
 from zoo.show.diagnosis import open_case, page
-from zoo.show.diagnosis.curves import draw_curve, read_curves
 from zoo.show.markup import bar, drawn, templates
 from zoo.show.scores import Row
 
