@@ -22,6 +22,7 @@ class Row(NamedTuple):
         unit: Its unit, if it has one.
         better: Which direction is better, if one is.
         meaning: What it means.
+        leading: Whether it is one of those that can stand for a model.
     """
 
     short: str
@@ -31,6 +32,7 @@ class Row(NamedTuple):
     unit: str
     better: str
     meaning: str
+    leading: bool = False
 
 
 def score_rows(
@@ -55,6 +57,7 @@ def score_rows(
                 unit=known.unit or "",
                 better=known.better or "",
                 meaning=known.meaning,
+                leading=known.rank is not None,
             )
         )
     return rows

@@ -1,5 +1,6 @@
 """From figures to words: each rule speaks when it should, and only then."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -191,6 +192,9 @@ def test_a_tip_is_given_once():
     )  # fmt: skip
     tips = [advice.tip for advice in advise(bad) if advice.tip]
     assert sum("Train longer" in tip for tip in tips) == 1
+    told = [text for tip in tips for text in re.split(r"(?<=[.:]) (?=[A-Z])", tip)]
+    advised = [text for text in told if "he same as for" not in text]
+    assert len(advised) == len(set(advised)) > 1
     assert "The same as for “an imbalance between classes”." in tips
 
 

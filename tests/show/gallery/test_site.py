@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from zoo.show.gallery.table import BEGIN, END
 from zoo.show.markup import linked
 
 ERROR = "code_error[one-to-one,train->test]"
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -85,6 +86,37 @@ def test_every_model_has_a_card_and_a_page(gallery):
     assert "pictures/eyes/plate.png" not in index.all("src")
 
 
+def test_the_index_can_be_searched_and_filtered(gallery):
+    index = Page(gallery / "index.html")
+    assert {"words", "family", "data", "can"} == set(index.all("name")) - {"viewport", "generator"}
+    cards = [found for tag, found in index.found if tag == "a" and found.get("class") == "card"]
+    assert {card["data-data"] for card in cards} == {"MNIST", "GaussianGrid", "Digits"}
+    for choice in ("InfoGAN", "GaussianGrid", "interpolate"):
+        assert f"<option>{choice}</option>" in (gallery / "index.html").read_text()
+    assert "2.55 M numbers" not in index.text and " kB" in index.text  # sizes are their own
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser")
+@pytest.mark.parametrize(("asked", "left"), [
+    ("", {"codes", "cloud", "eyes"}), ("words=info", {"codes"}), ("words=grid%20modes", {"cloud"}),
+    ("data=Digits", {"eyes"}), ("can=sample", {"codes", "cloud"}), ("family=GAN", {"cloud"}),
+    ("can=sample&data=Digits", set()),
+])  # fmt: skip
+def test_a_choice_leaves_the_cards_that_fit(gallery, asked, left):
+    line = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    page = f"file://{gallery / 'index.html'}?{asked}"
+    seen = subprocess.run([*line, page], capture_output=True, text=True, timeout=100, check=True)
+    cards = re.findall(r'<a class="card" href="models/(\w+)\.html"([^>]*)>', seen.stdout)
+    assert {name for name, rest in cards if "hidden" not in rest} == left
+    number = "1 model" if len(left) == 1 else f"{len(left)} models"
+    assert f'<output class="soft">{number}</output>' in seen.stdout
+    families = re.findall(r'<section class="family" id="\w+"([^>]*)>', seen.stdout)
+    assert sum("hidden" not in rest for rest in families) == len(left)
+
+
 def test_every_figure_of_a_card_stands_on_its_page_with_its_protocol(gallery, shelf):
     for exhibit in exhibits(shelf):
         words = Page(gallery / "models" / f"{exhibit.name}.html").text
@@ -130,7 +162,9 @@ def test_no_link_leads_nowhere_and_nothing_is_fetched_from_outside(gallery):
     assert len(pages) == 4
     for path in pages:
         page = Page(path)
-        assert not {"script", "link", "iframe"} & {tag for tag, _ in page.found}
+        assert not {"link", "iframe"} & {tag for tag, _ in page.found}
+        scripts = [attributes for tag, attributes in page.found if tag == "script"]
+        assert scripts == ([{}] if path.name == "index.html" else [])  # that of the filters
         assert "url(" not in path.read_text() and "@import" not in path.read_text()
         for source in page.all("src"):
             assert (path.parent / source).is_file(), source
@@ -151,7 +185,9 @@ def test_no_text_of_a_card_becomes_markup(evil, build, tmp_path):
     assert build() == 0
     for path in (tmp_path / "gallery").rglob("*.html"):
         page = Page(path)
-        assert not {"script", "comment"} & {tag for tag, _ in page.found}
+        own = ("script", {}) if path.name == "index.html" else None  # that of the filters
+        odd = [found for found in page.found if found[0] in ("script", "comment") and found != own]
+        assert not odd
         assert not any("evil.example" in value for _, found in page.found
                        for value in found.values() if value)  # fmt: skip
     words = Page(tmp_path / "gallery" / "models" / "evil.html").text

@@ -8,7 +8,8 @@ file, because what one of them says can make another one silent.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from zoo.contract.knobs import turn
@@ -24,6 +25,7 @@ RARE = 0.25  # share of the share that it should have, below which a class count
 BEHIND = 0.15  # what precision or recall may lack to that of real images
 COPIES = -5.0  # memorisation z
 NEAR = 0.8  # share of samples near a mode; the authors of PacGAN reach 0.94
+SENTENCE = re.compile(r"(?<=[.!?:]) (?=[A-Z])")
 KEPT = 0.5  # GEL mass ratio that contradicts a classifier which finds nothing of a class
 
 
@@ -33,11 +35,21 @@ def advise(evidence: Evidence) -> list[Advice]:
     found = [advice for rule in rules for advice in rule(evidence)]
     order = ("serious", "notable", "good")
     found.sort(key=lambda advice: order.index(advice.level))
+    return list(_once(found))
+
+
+def _once(found: Sequence[Advice]) -> Iterator[Advice]:
+    """Gives each sentence of the tips once, and points to it afterwards."""
     first: dict[str, str] = {}
-    for number, advice in enumerate(found):
-        if advice.tip and first.setdefault(advice.tip, advice.title) != advice.title:
-            found[number] = replace(advice, tip=f"The same as for “{first[advice.tip]}”.")
-    return found
+    for advice in found:
+        sentences = SENTENCE.split(advice.tip) if advice.tip else []
+        fresh = [text for text in sentences if text not in first]
+        before = dict.fromkeys(first[text] for text in sentences if text in first)
+        first.update(dict.fromkeys(fresh, advice.title))
+        if before:
+            where = joined([f"“{title}”" for title in before])
+            fresh.append(f"{'Besides, the' if fresh else 'The'} same as for {where}.")
+        yield replace(advice, tip=" ".join(fresh))
 
 
 def summary(evidence: Evidence, found: Sequence[Advice]) -> str:

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from zoo.contract.capabilities import CAPABILITIES
 from zoo.core.errors import UserError
 from zoo.core.files import read_regular, replacing_folder
 from zoo.show.gallery.exhibit import Exhibit
@@ -107,7 +108,17 @@ def _index(shown: Sequence[Exhibit]) -> str:
         for name, group in groupby(shown, lambda e: e.family)
     ]
     kinds = len({exhibit.family for exhibit in made})
+    filters = [
+        ("family", "All families", list(dict.fromkeys(e.family for e in shown))),
+        ("data", "All data", sorted({e.data for e in shown})),
+        (
+            "can",
+            "Can do anything",
+            [name for name in CAPABILITIES if any(name in e.can for e in shown)],
+        ),
+    ]
     return render(
         "index.html",
         generator=GENERATOR, made=len(made), kinds=kinds, families=families, plate=PLATE,
+        filters=filters,
     )  # fmt: skip
