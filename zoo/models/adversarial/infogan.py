@@ -274,14 +274,29 @@ class InfoGAN(Model):
         return self.decode(self._join(z, c, u)).unflatten(0, (rows, steps))
 
     @answers
-    def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+    def interpolate(
+        self,
+        a: Tensor | None = None,
+        b: Tensor | None = None,
+        *,
+        rows: int = 8,
+        steps: int = 10,
+        seed: int = 0,
+    ) -> Tensor:
         """Walks from one sample to another of the same category.
 
         The noise walks on the arc between its ends, which keeps its length typical; the
-        continuous codes walk straight.
+        continuous codes walk straight. Between images of one's own, a and b in [0, 1] of shape
+        (rows, C, H, W), all that Q infers of them walks straight; their noise nobody knows, so a
+        row has one of its own, and its ends have the codes of a and b, not their looks.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
+        if a is not None and b is not None:
+            codes = line(self.encode(a), self.encode(b), steps)
+            noise = self._latents(len(a), seed)[0].to(codes)[:, None].expand(-1, steps, -1)
+            walk = torch.cat([noise, codes], dim=2)
+            return self.decode(walk.flatten(0, 1)).unflatten(0, (len(a), steps))
         z, c, u = self._latents(2 * rows, seed)
         z = arc(z[:rows], z[rows:], steps).flatten(0, 1)
         u = line(u[:rows], u[rows:], steps).flatten(0, 1)

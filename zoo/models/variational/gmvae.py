@@ -43,7 +43,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from zoo.contract.answering import answers, generator_for, in_chunks, own_format
+from zoo.contract.answering import answers, between, generator_for, in_chunks, own_format
 from zoo.contract.model import Model
 from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
@@ -52,6 +52,7 @@ from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import categorical_kl, gaussian_kl, standard_normal_kl
 from zoo.functional.draws import integers, normal
 from zoo.functional.likelihood import bernoulli_log_prob, gaussian_log_prob
+from zoo.functional.paths import line
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
@@ -265,6 +266,26 @@ class GMVAE(Model):
         y = torch.arange(self.num_codes, device=w.device).repeat(rows)
         return self._generate(w, noise, y).unflatten(0, (rows, self.num_codes))
 
+    @answers
+    def interpolate(
+        self,
+        a: Tensor | None = None,
+        b: Tensor | None = None,
+        *,
+        rows: int = 8,
+        steps: int = 10,
+        seed: int = 0,
+    ) -> Tensor:
+        """Walks straight from one sample to another, or from images a of one's own to images b.
+
+        Images in [0, 1], shape (rows, steps, C, H, W).
+        """
+        if a is not None and b is not None:
+            return between(self, a, b, line, steps)
+        z = self._drawn(*self._latents(2 * rows, seed))
+        walk = line(z[:rows], z[rows:], steps)
+        return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
+
     # ---------------------------------------------------------------- the model
 
     def _read(self, x: Tensor) -> Code:
@@ -372,11 +393,15 @@ class GMVAE(Model):
 
     def _generate(self, w: Tensor, noise: Tensor, y: Tensor) -> Tensor:
         """Makes images of w, noise and components."""
+        return self.decode(self._drawn(w, noise, y))
+
+    def _drawn(self, w: Tensor, noise: Tensor, y: Tensor) -> Tensor:
+        """Returns z, (B, latent_dim), of w, noise and components."""
         like = own_format(self)
         w, noise, y = w.to(like), noise.to(like), y.to(like.device)
         mean, log_var = self._prior(w)
         row = torch.arange(len(y), device=y.device)
-        return self.decode(mean[row, y] + (log_var[row, y] / 2).exp() * noise)
+        return mean[row, y] + (log_var[row, y] / 2).exp() * noise
 
     # ---------------------------------------------------------------- beyond the paper
 
