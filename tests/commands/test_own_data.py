@@ -22,6 +22,7 @@ OTHERS = {
     "dfc_vae_digits": "choose another --model.feature_network",
     "pixelcnn_digits": "multiples of the 3 colours",
     "pixelcnn_mnist": "multiples of the 3 colours",
+    "pixelcnn_plus_mnist": "multiples of the 3 colours",
 }
 
 
@@ -56,6 +57,36 @@ def test_every_recipe_takes_fifty_images_of_ones_own(path, fifty, tmp_path, caps
     assert ("a tenth validate, because --data.val_size asks for more" in told.out) == leaks
     fits = (yaml.safe_load(path.read_text())["data"]["init_args"]["batch_size"]) <= 41
     assert ("batches of 41, which is all" in told.out) != fits
+
+
+# What recipes say of images that lie in no folders of classes, and so have neither labels nor
+# captions.
+WITHOUT = {
+    "stackgan_shapes": "StackGAN needs captions or labels, and ImageFolder has none of them here: "
+    "give it some, or choose Digits, ",
+    "gan_digits": "into a folder for each class, or add --model.conditional false.",
+    "features_mnist": "a classifier needs a data set with labels of at least two classes",
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_recipes_that_need_more_than_images_refuse_images_alone(name, fifty, tmp_path, capsys):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, path in enumerate(sorted(fifty.rglob("*.png"))):
+        shutil.copyfile(path, flat / f"{number}.png")
+    line = [
+        str(ROOT / "recipes" / f"{name}.yaml"),
+        "--data",
+        "ImageFolder",
+        "--data.path",
+        str(flat),
+    ]
+    assert (
+        fit([*line, "--data.size", "32", "--wandb", "off", "--run_root", str(tmp_path / "r")]) == 2
+    )
+    told = capsys.readouterr().err
+    assert WITHOUT[name] in told and told.count("\n") == 1
 
 
 # ---------------------------------------------------------------- the same images, or none

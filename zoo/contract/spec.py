@@ -213,8 +213,14 @@ def check_kinds(
     if not missing:
         return
     able = [name for name, their in others().items() if not lacking(needs, their)]
-    advice = f": choose {_either(able)}" if able else ", nor has any data set of the zoo"
-    raise UserError(f"{model} needs {told(missing)}, which {data} does not have{advice}.")
+    lost = f"which {data} does not have"
+    if data in able:  # with other images or other words it would
+        able.remove(data)
+        lost = f"and {data} has none of them here: give it some"
+        advice = f", or choose {_either(able)}" if able else ""
+    else:
+        advice = f": choose {_either(able)}" if able else ", nor has any data set of the zoo"
+    raise UserError(f"{model} needs {told(missing)}, {lost}{advice}.")
 
 
 def _either(names: list[str]) -> str:

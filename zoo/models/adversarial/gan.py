@@ -111,7 +111,10 @@ class GAN(Model):
         )
         check_choice("--model.loss", loss, LOSSES)
         if conditional and spec.classes < 2:
-            raise UserError("--model.conditional needs a data set with at least two classes.")
+            raise UserError(
+                "--model.conditional needs a data set with at least two classes: sort images of "
+                "your own into a folder for each class, or add --model.conditional false."
+            )
         self.law = PRIORS[prior]
         self.save_hyperparameters(ignore=["spec"])
         self.automatic_optimization = False

@@ -123,13 +123,17 @@ class PixelCNN(Model):
             raise UserError("--model.dilations needs at least one distance.")
         check_choice("--model.outputs", outputs, get_args(Outputs))
         if conditional and spec.classes < 2:
-            raise UserError("--model.conditional needs a data set with labels of several classes.")
+            raise UserError(
+                "--model.conditional needs a data set with labels of several classes: sort images "
+                "of your own into a folder for each class, or add --model.conditional false."
+            )
         channels = spec.channels
         colours = 1 if outputs == "logistics" else channels
         if width % (colours * (1 if gated else 2)) or hidden % colours:
             raise UserError(
                 f"--model.width and hidden must be multiples of the {colours} colours, width of "
-                "twice as many without gates."
+                "twice as many without gates; images of your own can be read with "
+                "--data.channels grey."
             )
         self.save_hyperparameters(ignore=["spec"])
         if conditional:
