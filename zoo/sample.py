@@ -205,7 +205,7 @@ def _draw(model: Any, options: argparse.Namespace) -> Any:
         begin = {"images": read_picture(path, model.spec, model.spec.channels)}
     part = _part(view, model, getattr(options, view.flag)) if view.part else ""
     arguments = {**_given(view, options), **asked, **begin}
-    return view.picture(model, part, seed=options.seed, **arguments).sheet
+    return view.picture(model, part, seed=options.seed, **arguments).explained()
 
 
 def _part(view: View, model: Any, asked: str) -> str:

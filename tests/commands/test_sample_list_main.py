@@ -62,8 +62,9 @@ def sample(shelf, tmp_path, monkeypatch):
     return sample
 
 
-def pixels(across, down, zoom=7, side=8, gap=2):
-    return across * (side * zoom + gap) + gap, down * (side * zoom + gap) + gap
+def pixels(across, down, zoom=7, side=8, gap=2, lines=0):
+    """Returns the size of a sheet with so many lines of words above it."""
+    return across * (side * zoom + gap) + gap, down * (side * zoom + gap) + gap + 16 * lines
 
 
 # ------------------------------------------------------------------------- sample
@@ -91,18 +92,18 @@ def test_a_label_decides_the_category(sample):
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_can_be_traversed(sample, code):
     first, size = sample(f"--traverse {code} --n 3 --steps 10")
-    assert size == pixels(10, 3)
+    assert size == pixels(10, 3, lines=2)
     assert sample(f"--n 3 --traverse={code}")[0] == first
     assert sample(f"--n 3 --traverse {code} --seed 1")[0] != first
 
 
 def test_traversing_without_a_code_takes_the_first(sample):
     assert sample("--traverse")[0] == sample("--traverse category")[0]
-    assert sample("--traverse")[1] == pixels(10, 8)
+    assert sample("--traverse")[1] == pixels(10, 8, lines=2)
 
 
 def test_continuous_codes_take_as_many_steps_as_asked(sample):
-    assert sample("--traverse continuous1 --n 2 --steps 4")[1] == pixels(4, 2)
+    assert sample("--traverse continuous1 --n 2 --steps 4")[1] == pixels(4, 2, lines=2)
 
 
 def test_interpolation_walks_in_rows(sample):
@@ -316,7 +317,7 @@ def completing(sample, shelf, tmp_path):
     def complete(line, count):
         content, _ = sample(f"--complete in/ramp.bmp {line} --n {count}", model="half")
         pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("L"))) / 255
-        side = 8 * 7 + 2
+        pixels, side = pixels[16:], 8 * 7 + 2  # below the line that says what is what
         columns = math.ceil(math.sqrt(count + 2))
         cells = [
             pixels[2 + r * side : 2 + r * side + 56 : 7, 2 + c * side : 2 + c * side + 56 : 7]
@@ -377,8 +378,9 @@ def others(sample, shelf, tmp_path):
 
 def test_an_image_stands_above_its_reconstruction(others, sample):
     content, size = sample("--reconstruct in/white.bmp", model="coded")
-    assert size == pixels(1, 2)
     rows = np.array(Image.open(io.BytesIO(content)).convert("L"))
+    assert size[1] == pixels(1, 2)[1] and size[0] > pixels(1, 2)[0]  # with words before the rows
+    rows = rows[:, -pixels(1, 2)[0] :]
     assert (rows[2:58, 2:58] == 255).all() and (rows[60:116, 2:58] < 255).all()
 
 

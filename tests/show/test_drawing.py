@@ -6,11 +6,23 @@ import torch
 from zoo.contract.spec import ImageSpec
 from zoo.core.errors import UserError
 from zoo.data import DATASETS
+from zoo.models import MODELS
 from zoo.show.drawing import unseen
-from zoo.show.pictures import tiles
-from zoo.show.views import VIEWS, sheets
+from zoo.show.pictures import explained, tiles
+from zoo.show.views import VIEWS, pictures
 
 SPEC = ImageSpec(channels=1, height=28, width=28, classes=10)
+
+
+def sheets(model, images=None):
+    """Draws what stands on a card, without the words around it."""
+    return {picture.name: picture.sheet for picture in pictures(model, images)}
+
+
+def words(model, images=None):
+    """Returns the words around each picture: rows, columns, title."""
+    found = {picture.name: picture.drawn for picture in pictures(model, images)}
+    return {name: (list(d.rows), list(d.columns), d.title) for name, d in found.items()}
 
 
 class Inverts:
@@ -76,6 +88,36 @@ def test_all_codes_stand_on_one_sheet_row_by_row():
     torch.testing.assert_close(shown[0, :3], torch.tensor([0, 0.5, 1.0]))
     assert (shown[0, 3:] == 0.5).all()
     torch.testing.assert_close(shown[1], torch.linspace(0, 1, 10))
+
+
+def test_rows_and_columns_are_told_in_words():
+    images = torch.rand(32, 1, 28, 28)
+    told = words(Inverts(), images)
+    assert told["completions"] == ([], ["image", "kept", *["drawn"] * 6], "")
+    assert told["reconstructions"] == (["image", "again"] * 4, [], "")
+    assert told["samples"] == ([], [], "")
+    told = words(Coded())
+    assert told["traversals"] == (["kind", "tone"], [], "")
+    assert told["traverse-tone"] == ([], [], "tone")
+    torch.manual_seed(0)
+    vae = MODELS["VAE"](ImageSpec(1, 8, 8), latent_dim=2)
+    z = VIEWS["traverse"].picture(vae, "z2", seed=0, n=2, steps=3).drawn
+    assert (z.title, z.columns) == ("z2", ["-3", "0", "3"])
+    infogan = MODELS["InfoGAN"](ImageSpec(1, 8, 8))
+    c = VIEWS["traverse"].picture(infogan, "category", seed=0, n=1).drawn
+    assert c.columns == [str(k) for k in range(10)]
+
+
+def test_words_stand_around_a_sheet_which_stays_as_it_is():
+    sheet = torch.rand(3, 116, 58)
+    around = explained(sheet, rows=["a", "bb"], columns=["c"], title="d")
+    high, wide = around.shape[1] - 116, around.shape[2] - 58
+    assert high == 32 and wide > 8
+    assert torch.equal(around[:, high:, wide:], sheet)
+    left, top = around[:, high:, :wide], around[:, :high]
+    for part in (*left.split(58, dim=1), *top.split(16, dim=1)):  # something stands everywhere
+        assert part.min() < 0.5 and part.max() == 1
+    assert explained(sheet) is sheet
 
 
 def test_what_a_flow_reconstructs_is_not_shown_and_nothing_is_without_images():

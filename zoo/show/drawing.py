@@ -21,6 +21,7 @@ from zoo.data.decode import Unreadable, decode
 from zoo.data.images import unit_range
 from zoo.data.module import Split, spread
 from zoo.show.pictures import check_room, grid, lettered
+from zoo.show.views import Drawn
 
 __all__ = ["read_picture", "unseen"]
 
@@ -74,17 +75,21 @@ def _check_room(model: Any, count: int) -> None:
 # ---------------------------------------------------------------- from latents
 
 
-def samples(model: Any, *, seed: int, n: int | None = None, **conditions: Any) -> Tensor:
-    """Draws samples; without a number, as many as show what a model makes."""
+def samples(model: Any, *, seed: int, n: int | None = None, **conditions: Any) -> Drawn:
+    """Draws samples below their caption; without a number, as many as show what a model makes."""
     count = (POINTS if model.spec.points else SAMPLES) if n is None else n
     _check_room(model, count)
-    return _sheet(model.sample(count, seed=seed, **conditions))
+    sheet = _sheet(model.sample(count, seed=seed, **conditions))
+    return Drawn(sheet, title=conditions.get("caption") or "")
 
 
-def traverse(model: Any, *, code: str, seed: int, n: int = 8, steps: int = 10) -> Tensor:
-    """Draws rows along which only one code changes."""
+def traverse(model: Any, *, code: str, seed: int, n: int = 8, steps: int = 10) -> Drawn:
+    """Draws rows along which only one code changes, below its values if the model tells them."""
     _check_room(model, n * steps)
-    return _sheet(model.traverse(code, rows=n, steps=steps, seed=seed))
+    rows = model.traverse(code, rows=n, steps=steps, seed=seed)
+    told = getattr(model, "values_of", None)
+    values = [f"{value:g}" for value in told(code, steps)] if told else ()
+    return Drawn(_sheet(rows), columns=values, title=code)
 
 
 def lacks_codes(model: Any) -> str:
@@ -92,12 +97,13 @@ def lacks_codes(model: Any) -> str:
     return "" if len(model.codes()) > 1 else "it has one code only"
 
 
-def traversals(model: Any, *, seed: int) -> Tensor:
-    """Draws a row for each code; short ones end in grey."""
+def traversals(model: Any, *, seed: int) -> Drawn:
+    """Draws a row for each code beside its name; short ones end in grey."""
     rows = [model.traverse(code, rows=1, seed=seed)[0].cpu() for code in model.codes()]
     longest = max(len(row) for row in rows)
     grey = [row.new_full((longest - len(row), *row.shape[1:]), 0.5) for row in rows]
-    return grid(torch.stack([torch.cat(parts) for parts in zip(rows, grey, strict=True)]))
+    sheet = grid(torch.stack([torch.cat(parts) for parts in zip(rows, grey, strict=True)]))
+    return Drawn(sheet, rows=model.codes())
 
 
 def walks(model: Any, *, seed: int, n: int = 8, steps: int = 10) -> Tensor:
@@ -149,7 +155,7 @@ def completions(
     n: int = COLUMNS - 2,
     mask: str = "bottom",
     **conditions: Any,
-) -> Tensor:
+) -> Drawn:
     """Covers a part of images and has it completed, in several ways each.
 
     Args:
@@ -161,7 +167,8 @@ def completions(
         conditions: Conditions of the model's samples.
 
     Returns:
-        Rows of an image, its visible part, and completions; one image and all of that in a square.
+        Rows of an image, its visible part, and completions; one image and all of that in a square,
+        which is told in a title.
     """
     images = images[:ROWS]
     _check_room(model, len(images) * (n + 2))
@@ -171,7 +178,9 @@ def completions(
     done = done.unflatten(0, (len(images), n))
     seen = images.where(~covered, 0.5)
     rows = torch.cat([images[:, None], seen[:, None], done], dim=1)
-    return _sheet(rows if len(rows) > 1 else rows[0])
+    if len(rows) == 1:
+        return Drawn(_sheet(rows[0]), title="image, what is kept, completions")
+    return Drawn(_sheet(rows), columns=["image", "kept", *["drawn"] * n])
 
 
 def _covered(mask: str, spec: Any) -> Tensor:
@@ -193,11 +202,12 @@ def lacks_reconstructions(model: Any) -> str:
     return "what it reconstructs is the image itself" if can(model, "log_prob") else ""
 
 
-def reconstructions(model: Any, *, images: Tensor, seed: int) -> tuple[Tensor, str]:
+def reconstructions(model: Any, *, images: Tensor, seed: int) -> Drawn:
     """Sets rows of reconstructions below rows of images, and says how far they are apart."""
     columns = min(COLUMNS, len(images))
     images = images[: len(images) // columns * columns]
     again = model.reconstruct(images).detach().cpu()
     rows = torch.stack([part.unflatten(0, (-1, columns)) for part in (images, again)], dim=1)
     error = (again.clamp(0, 1) - images).square().mean()
-    return grid(rows.flatten(0, 1)), f"mean squared error {error:.4f} per pixel"
+    told = f"mean squared error {error:.4f} per pixel"
+    return Drawn(grid(rows.flatten(0, 1)), told, rows=["image", "again"] * len(rows))

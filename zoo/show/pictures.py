@@ -20,6 +20,7 @@ __all__ = [
     "SMALLEST_SIDE",
     "as_image",
     "check_room",
+    "explained",
     "grid",
     "lettered",
     "open_picture",
@@ -136,6 +137,45 @@ def lettered(rows: Tensor, texts: Sequence[str]) -> Tensor:
         pixels = torch.from_numpy(np.array(line))
         parts += [rearrange(pixels, "h w c -> c h w").float() / 255, sheet]
     return torch.cat(parts, dim=1)
+
+
+def explained(
+    sheet: Tensor, rows: Sequence[str] = (), columns: Sequence[str] = (), title: str = ""
+) -> Tensor:
+    """Sets words around a sheet of rows, black on white: before each row, and above each column.
+
+    Args:
+        sheet: One colour image in [0, 1], shape (3, H, W).
+        rows: What each row is; nothing for none.
+        columns: What each column is.
+        title: What all of it is.
+
+    Returns:
+        A larger one, shape (3, H', W'); the sheet stands in its lower right corner.
+
+    Example:
+        >>> explained(torch.zeros(3, 58, 116), columns=["image", "kept"], title="a seven").shape
+        torch.Size([3, 90, 116])
+    """
+    font = ImageFont.load_default(LINE - 4)
+    _, high, wide = sheet.shape
+    left = 8 + max(int(font.getlength(text)) for text in rows) if rows else 0
+    lines = int(bool(title)) + int(bool(columns))
+    if not (left or lines):
+        return sheet
+    picture = Image.new("RGB", (left + wide, lines * LINE + high), "white")
+    draw = ImageDraw.Draw(picture)
+    if title:
+        draw.text((left + 4, LINE // 2), title, "black", font, anchor="lm")
+    for number, text in enumerate(columns):
+        place = left + (number + 0.5) * wide / len(columns), (lines - 0.5) * LINE
+        draw.text(place, text, "black", font, anchor="mm")
+    for number, text in enumerate(rows):
+        place = left - 4, lines * LINE + (number + 0.5) * high / len(rows)
+        draw.text(place, text, "black", font, anchor="rm")
+    around = rearrange(torch.from_numpy(np.array(picture)), "h w c -> c h w").float() / 255
+    around[:, lines * LINE :, left:] = sheet
+    return around
 
 
 def _zoom(width: int) -> int:

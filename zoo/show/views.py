@@ -12,7 +12,7 @@ imported when something is drawn.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,10 +32,12 @@ __all__ = [
     "STEPS",
     "UNASKED",
     "VIEWS",
+    "Drawn",
     "Option",
     "Picture",
     "View",
     "fitting",
+    "pictures",
     "sheets",
     "view_of",
 ]
@@ -88,18 +90,46 @@ def _drawing(name: str) -> Callable[..., Any]:
     return call
 
 
+class Drawn(NamedTuple):
+    """What a drawing function returns that has words to set around its picture.
+
+    Args:
+        sheet: A colour image, shape (3, H, W), in [0, 1] or uint8.
+        words: What it found, for the caption.
+        rows: What each row is.
+        columns: What each column is.
+        title: What all of it is.
+    """
+
+    sheet: Tensor
+    words: str = ""
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    title: str = ""
+
+
 class Picture(NamedTuple):
     """A picture that was drawn.
 
     Args:
         name: Of its file, without the ending.
-        sheet: A colour image, shape (3, H, W), in [0, 1] or uint8.
+        drawn: The picture, and the words around it.
         caption: What it shows, in a sentence without a full stop.
     """
 
     name: str
-    sheet: Tensor
+    drawn: Drawn
     caption: str
+
+    @property
+    def sheet(self) -> Tensor:
+        """The picture alone, a colour image in [0, 1], shape (3, H, W)."""
+        return self.drawn.sheet
+
+    def explained(self) -> Tensor:
+        """Returns the picture with the words around it, shape (3, H', W')."""
+        words = self.drawn.rows, self.drawn.columns, self.drawn.title
+        return importlib.import_module("zoo.show.pictures").explained(self.sheet, *words)
 
 
 @dataclass(frozen=True)
@@ -115,7 +145,7 @@ class View:
         draw: Called with the model and, by their names, ``seed``, the options that were given, the
             part, and ``images`` in [0, 1], shape (N, C, H, W), if it begins with some. Returns a
             colour image, shape (3, H, W), in [0, 1] or uint8, perhaps with a few words on what it
-            found.
+            found, or `Drawn`, which sets words around it, too.
         flag: What `zoo.sample` calls it, without its dashes; empty for the picture that is drawn
             where none is named, and for one that cannot be asked for.
         help: What the command's help says of the flag; without a full stop.
@@ -132,7 +162,7 @@ class View:
     capability: str
     title: str
     caption: str
-    draw: Callable[..., Tensor | tuple[Tensor, str]]
+    draw: Callable[..., Tensor | tuple[Tensor, str] | Drawn]
     flag: str = ""
     help: str = ""
     options: tuple[Option, ...] = ()
@@ -178,8 +208,10 @@ class View:
         """
         named = {self.part: part} if self.part else {}
         drawn = self.draw(model, **named, **arguments)
-        sheet, words = drawn if isinstance(drawn, tuple) else (drawn, "")
-        return Picture(self.stem(part), sheet, "; ".join(filter(None, (self.says(part), words))))
+        drawn = Drawn(*drawn) if isinstance(drawn, tuple) else Drawn(drawn)
+        return Picture(
+            self.stem(part), drawn, "; ".join(filter(None, (self.says(part), drawn.words)))
+        )
 
 
 class Views(Registry[View]):
@@ -299,14 +331,19 @@ def sheets(model: Any, images: Tensor | None = None) -> dict[str, Tensor]:
             reconstructed; None leaves such pictures out.
 
     Returns:
-        Pictures by name, each a colour image, shape (3, H, W), in [0, 1] or uint8.
+        Pictures by name, each a colour image, shape (3, H, W), in [0, 1] or uint8, with words
+        around it.
     """
-    pictures = (
-        view.picture(model, part, seed=SEED, **({"images": images} if view.images else {}))
-        for view in fitting(model, CARD, images is not None)
-        for part in view.parts_of(model)
-    )
-    return {picture.name: picture.sheet for picture in pictures}
+    return {picture.name: picture.explained() for picture in pictures(model, images)}
+
+
+def pictures(model: Any, images: Tensor | None = None) -> Iterator[Picture]:
+    """Draws the pictures of `sheets`."""
+    for view in fitting(model, CARD, images is not None):
+        for part in view.parts_of(model):
+            yield view.picture(
+                model, part, seed=SEED, **({"images": images} if view.images else {})
+            )
 
 
 def fitting(model: Any, where: str, images: bool) -> Iterator[View]:

@@ -273,6 +273,12 @@ class InfoGAN(Model):
             u[:, index] = path.repeat(rows)
         return self.decode(self._join(z, c, u)).unflatten(0, (rows, steps))
 
+    def values_of(self, code: str, steps: int) -> list[float]:
+        """Lists the values that a code has along a traversal."""
+        if code == "category":
+            return [float(value) for value in range(self.num_codes)]
+        return [round(value, 2) for value in torch.linspace(-2, 2, steps).tolist()]
+
     @answers
     def interpolate(
         self,

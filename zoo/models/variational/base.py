@@ -132,6 +132,10 @@ class LatentUnits(Model):
         z[:, unit] = (mean[unit] + std[unit] * path).repeat(rows)
         return self.decode(z).unflatten(0, (rows, steps))
 
+    def values_of(self, code: str, steps: int) -> list[float]:
+        """Lists the values that a unit has along a traversal, in standard deviations."""
+        return [round(v, 2) for v in torch.linspace(-self.reach, self.reach, steps).tolist()]
+
     @answers
     def interpolate(
         self,

@@ -266,6 +266,10 @@ class GMVAE(Model):
         y = torch.arange(self.num_codes, device=w.device).repeat(rows)
         return self._generate(w, noise, y).unflatten(0, (rows, self.num_codes))
 
+    def values_of(self, code: str, steps: int) -> list[float]:
+        """Lists the components along a traversal."""
+        return [float(component) for component in range(self.num_codes)]
+
     @answers
     def interpolate(
         self,

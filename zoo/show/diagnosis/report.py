@@ -183,5 +183,5 @@ def _views(case: Case) -> Iterator[dict[str, Any]]:
         pictures = [
             view.picture(case.model, part, seed=SEED, **begin, **size) for part in parts[:PARTS]
         ]
-        figures = [drawn(p.sheet, p.caption, p.caption) for p in pictures]
+        figures = [drawn(p.explained(), p.caption, p.caption) for p in pictures]
         yield {"title": view.title, "figures": figures, "left": parts[PARTS:]}
