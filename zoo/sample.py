@@ -23,12 +23,16 @@ from zoo.show.views import MOST, UNASKED, VIEWS, Option, View
 
 __all__ = ["main"]
 
+EXAMPLES = Path()  # stands for test images, where a picture begins with images and none is named
+SEVERAL = 4
+
 
 def _parser() -> Parser:
     parser = Parser(
         "zoo.sample",
         "Draws images from a published model or a run, and writes them as one PNG.",
-        epilog="With a model's name, --help also shows its conditions, such as --label.",
+        epilog="With a model's name, --help also shows its conditions, such as --label. Where no "
+        "IMAGE is named, a few test images are taken.",
         add_help=False,
     )
     parser.add_argument(
@@ -57,7 +61,7 @@ def _parser() -> Parser:
 def _takes(view: View) -> dict[str, Any]:
     """Says what stands after the flag of a picture: an image, perhaps a part, or nothing."""
     if view.images:
-        return {"type": Path, "metavar": "IMAGE"}
+        return {"type": Path, "metavar": "IMAGE", "nargs": "?", "const": EXAMPLES}
     if view.part:
         return {"nargs": "?", "const": "", "metavar": view.part.upper()}
     return {"action": "store_const", "const": True}
@@ -202,10 +206,36 @@ def _draw(model: Any, options: argparse.Namespace) -> Any:
         from zoo.show.drawing import read_picture
 
         path = getattr(options, view.flag)
-        begin = {"images": read_picture(path, model.spec, model.spec.channels)}
+        if path is EXAMPLES:
+            begin = {"images": _examples(view, options.model, model)}
+        else:
+            begin = {"images": read_picture(path, model.spec, model.spec.channels)}
     part = _part(view, model, getattr(options, view.flag)) if view.part else ""
     arguments = {**_given(view, options), **asked, **begin}
     return view.picture(model, part, seed=options.seed, **arguments).explained()
+
+
+def _examples(view: View, name: str, model: Any) -> Any:
+    """Returns a few test images of the data set that a model learnt from.
+
+    Raises:
+        UserError: if the data set is not known or not there.
+    """
+    from zoo.judge.subject import Subject, data_for
+    from zoo.show.drawing import unseen
+
+    recipe, learnt_from = _record(name)
+    advice = f"name an image of your own: --{view.flag} IMAGE"
+    if "data" not in recipe:
+        raise UserError(f"nobody knows what data {name} learnt from; {advice}.")
+    subject = Subject(name, model, recipe["data"], "", None, Path(), learnt_from)
+    try:
+        images = unseen(data_for(subject, None, None), "test")
+    except UserError as error:
+        raise UserError(f"{str(error).rstrip('.')}; or {advice}.") from None
+    if images is None:
+        raise UserError(f"there are no test images of {name}; {advice}.")
+    return images[:: max(1, len(images) // SEVERAL)][:SEVERAL]
 
 
 def _part(view: View, model: Any, asked: str) -> str:

@@ -20,6 +20,7 @@ import zoo.list
 import zoo.sample
 from zoo import __version__
 from zoo.__main__ import VERBS, main
+from zoo.core.errors import UserError
 from zoo.data import DATASETS, ImageSpec
 from zoo.models import MODELS
 from zoo.recipe.reading import recipe_folder
@@ -382,6 +383,29 @@ def test_an_image_stands_above_its_reconstruction(others, sample):
     assert size[1] == pixels(1, 2)[1] and size[0] > pixels(1, 2)[0]  # with words before the rows
     rows = rows[:, -pixels(1, 2)[0] :]
     assert (rows[2:58, 2:58] == 255).all() and (rows[60:116, 2:58] < 255).all()
+
+
+def test_pictures_of_images_make_their_own_examples(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "x.png"
+    assert zoo.sample.main(["vae_digits", "--reconstruct", "--out", str(out)]) == 0
+    rows = np.array(Image.open(out).convert("L"))[:, -pixels(4, 2)[0] :]
+    shown = rows[2:58:7, 2:].reshape(8, 4, 58)[:, :, :56:7]  # the four above their reconstructions
+    test = DATASETS["Digits"](binarize="dynamic").images("test").fetch(torch.arange(360))
+    for image in shown.transpose(1, 0, 2):
+        assert (test[:, 0].numpy() == image).all(axis=(1, 2)).any()
+    capsys.readouterr()
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    monkeypatch.setattr("zoo.data.vision.fetch", refuse)
+    line = ["pixelcnn_plus_mnist", "--complete", "--mask", "top", "--out", str(out)]
+    assert zoo.sample.main(line) == 2
+    assert "; or name an image of your own: --complete IMAGE." in capsys.readouterr().err
+    zoo.load("vae_digits").save(tmp_path / "mine")
+    assert zoo.sample.main([str(tmp_path / "mine"), "--reconstruct"]) == 2
+    assert "nobody knows what data" in capsys.readouterr().err
+
+
+def refuse(*_):
+    raise UserError("there are no files of MNIST.")
 
 
 def test_rows_go_through_the_origin(others, sample):

@@ -118,6 +118,22 @@ def test_words_stand_around_a_sheet_which_stays_as_it_is():
     for part in (*left.split(58, dim=1), *top.split(16, dim=1)):  # something stands everywhere
         assert part.min() < 0.5 and part.max() == 1
     assert explained(sheet) is sheet
+    long = explained(sheet, title="a small blue box left of a big red disc")
+    assert long.shape[2] > 200 and torch.equal(long[:, 16:, :58], sheet)  # no word is cut
+
+
+def test_points_have_axes():
+    """The labels stand where the values are: one at 0.7, 0.1 is between x of 0.5 and 0.9."""
+
+    class Points(Inverts):
+        spec = ImageSpec(2, 1, 1)
+
+        def sample(self, n, *, seed=None):
+            return torch.tensor([0.7, 0.1]).view(1, 2, 1, 1).expand(n, 2, 1, 1)
+
+    drawn = VIEWS["samples"].picture(Points(), seed=0).drawn
+    dark = (drawn.sheet[0] < 0.9).nonzero().float().mean(dim=0) / drawn.sheet.shape[1]
+    assert drawn.columns[int(dark[1] * 5)] == "0.7" and drawn.rows[int(dark[0] * 5)] == "0.1"
 
 
 def test_what_a_flow_reconstructs_is_not_shown_and_nothing_is_without_images():

@@ -29,6 +29,7 @@ ROWS, COLUMNS = 8, 8  # of pictures that begin with images of the data set
 SAMPLES = 64
 POINTS = 40 * SAMPLES  # a dot of the plane says less than an image
 HALVES = ("top", "bottom", "left", "right")
+TICKS = ("0.1", "0.3", "0.5", "0.7", "0.9")  # middles of fifths of the unit square
 
 
 def unseen(data: ImageData, split: Split) -> Tensor | None:
@@ -80,6 +81,8 @@ def samples(model: Any, *, seed: int, n: int | None = None, **conditions: Any) -
     count = (POINTS if model.spec.points else SAMPLES) if n is None else n
     _check_room(model, count)
     sheet = _sheet(model.sample(count, seed=seed, **conditions))
+    if model.spec.points:
+        return Drawn(sheet, rows=TICKS[::-1], columns=TICKS)
     return Drawn(sheet, title=conditions.get("caption") or "")
 
 

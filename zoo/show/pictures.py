@@ -151,7 +151,7 @@ def explained(
         title: What all of it is.
 
     Returns:
-        A larger one, shape (3, H', W'); the sheet stands in its lower right corner.
+        A larger one, shape (3, H', W'); the sheet stands right of and below the words.
 
     Example:
         >>> explained(torch.zeros(3, 58, 116), columns=["image", "kept"], title="a seven").shape
@@ -163,7 +163,8 @@ def explained(
     lines = int(bool(title)) + int(bool(columns))
     if not (left or lines):
         return sheet
-    picture = Image.new("RGB", (left + wide, lines * LINE + high), "white")
+    width = max(left + wide, left + 8 + int(font.getlength(title)))
+    picture = Image.new("RGB", (width, lines * LINE + high), "white")
     draw = ImageDraw.Draw(picture)
     if title:
         draw.text((left + 4, LINE // 2), title, "black", font, anchor="lm")
@@ -174,7 +175,7 @@ def explained(
         place = left - 4, lines * LINE + (number + 0.5) * high / len(rows)
         draw.text(place, text, "black", font, anchor="rm")
     around = rearrange(torch.from_numpy(np.array(picture)), "h w c -> c h w").float() / 255
-    around[:, lines * LINE :, left:] = sheet
+    around[:, lines * LINE :, left : left + wide] = sheet
     return around
 
 

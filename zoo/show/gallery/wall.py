@@ -20,7 +20,7 @@ from zoo.core.errors import UserError
 from zoo.core.files import open_regular, replacing
 from zoo.shelf.weights import load
 from zoo.show.gallery.exhibit import Exhibit
-from zoo.show.pictures import grid, open_picture, tiles
+from zoo.show.pictures import PLANE_SIDE, grid, open_picture, tiles
 
 __all__ = ["PLATE", "contents", "plate", "save_wall", "sheet", "written_contents"]
 
@@ -72,6 +72,9 @@ def plate(exhibit: Exhibit) -> Image.Image:
     ground = Image.new("RGBA", (PLATE, PLATE), GROUND)
     if exhibit.of_points:
         inside = PLATE - 4 * MARGIN  # points may lie on the very edge of their square
+        if min(whole.size) > PLANE_SIDE:  # without the axes, which stand left and above
+            right, low = whole.size
+            whole = whole.crop((right - PLANE_SIDE, low - PLANE_SIDE, right, low))
         dots = ImageOps.autocontrast(ImageOps.invert(whole.convert("L")))
         ground.paste(
             dots.resize((inside, inside), Image.Resampling.LANCZOS), (2 * MARGIN, 2 * MARGIN)
