@@ -11,6 +11,7 @@ from PIL import Image
 
 import zoo
 from zoo.core.errors import UserError
+from zoo.fit import main as fit
 from zoo.shelf.find import available as names_of
 
 
@@ -57,6 +58,34 @@ def test_a_loaded_model_knows_its_card_and_says_what_it_is():
     assert head == f"{told}; grey images of 8x8; 116 k parameters"
     with pytest.raises(UserError, match="device nowhere: there is no such device here; try cpu"):
         zoo.load("vae_digits", device="nowhere")
+
+
+def test_a_run_is_loaded_by_its_folder_with_a_card(tmp_path):
+    """Of a run that ended, and of one that was stopped before it was scored."""
+    line = ["recipes/vae_digits.yaml", "--trainer.max_epochs", "1", "--model.hidden", "[8]",
+            "--trainer.limit_train_batches", "2", "--wandb", "off", "--run_root", str(tmp_path),
+            "--trainer.accelerator", "cpu", "--trainer.precision", "32-true"]  # fmt: skip
+    assert fit(line) == 0
+    (folder,) = (tmp_path / "vae_digits").iterdir()
+    for name in (folder, str(folder)):
+        model = zoo.load(name)
+        assert not model.training and model.sample(2, seed=0).shape == (2, 1, 8, 8)
+        assert (model.card.family, model.card.data) == ("VAE", "Digits")
+        assert "nats" in model.card.figure and repr(model).startswith(f"VAE {folder} of Digits, ")
+    (folder / "evaluation.json").unlink()
+    assert zoo.load(folder).card.figure == "" and zoo.card(folder).scores == []
+    (folder / "environment.json").write_text("{}")
+    with pytest.raises(UserError, match="damaged records"):
+        zoo.card(folder)
+
+
+def test_a_broken_recipe_spoils_no_weights(tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "vae_digits.yaml").write_text("model: [")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.show.gallery.exhibit.recipe_folder", lambda: tmp_path / "recipes")
+    model = zoo.load("vae_digits")
+    assert model.card is None and len(model.sample(2)) == 2
 
 
 def test_an_unknown_model_is_answered_with_all_that_may_be_meant():

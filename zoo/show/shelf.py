@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from zoo.data.registry import DATASETS
 from zoo.models.registry import MODELS
 from zoo.recipe.checking import class_name
 from zoo.recipe.reading import read_recipe
+from zoo.shelf.card import open_entry
 from zoo.shelf.find import available as names_of
-from zoo.shelf.find import check_model
+from zoo.shelf.find import check_model, place_of
 from zoo.shelf.run_folder import RunFolder
 from zoo.show.gallery.exhibit import Exhibit, exhibit, exhibit_of, exhibits
 
@@ -73,7 +75,7 @@ def chosen(
     ]
 
 
-def card(name: str) -> Exhibit:
+def card(name: str | Path) -> Exhibit:
     """Reads what is known of a model: of a published one, a saved one, or what a run left.
 
     Args:
@@ -112,12 +114,16 @@ def load(name: str | Path, *, device: str = "cpu") -> Any:
         UserError: if there is no such model or device, or files are damaged, changed or do not fit.
     """
     from zoo.core.devices import device_for
-    from zoo.shelf.run_weights import load_any
+    from zoo.shelf.run_weights import is_run, load_run
+    from zoo.shelf.weights import load_entry
 
-    place = device_for(str(device), "device")
-    check_model(str(name))
-    model = load_any(str(name))
-    model.card = card(str(name))
+    place, asked = device_for(str(device), "device"), str(name)
+    check_model(asked)
+    entry = None if is_run(asked) else open_entry(place_of(asked))  # once, if it must be fetched
+    model = load_run(asked) if entry is None else load_entry(entry)
+    with suppress(UserError):  # a recipe or a record that cannot be read spoils no weights
+        run = RunFolder(Path(asked))
+        model.card = _of_run(run) if entry is None else exhibit_of(entry.card, entry.place.folder)
     return model.to(place)
 
 
