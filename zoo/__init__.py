@@ -1,13 +1,13 @@
 """The classic deep generative models under one contract.
 
-    zoo.available("vae*", data="MNIST")  names of published models; zoo.card(name) tells about one
-    model = zoo.load("gan_mnist")        with its weights; a run's folder does, too
-    images = model.sample(64, seed=0)    (64, 1, 28, 28) in [0, 1]; encode, traverse, log_prob, ...
-    zoo.grid(images)                     a picture, which a notebook shows
-    model.save("my_model")               a folder that zoo.load reads
+    zoo.available("vae*", data="MNIST")   names of published models; zoo.card(name) tells more
+    model = zoo.load("gan_mnist")         with its weights; the folder of a run does, too
+    images = model.sample(64, seed=0)     (64, 1, 28, 28) in [0, 1]; encode, traverse, log_prob, ...
+    zoo.grid(images)                      a picture, which a notebook shows
+    model.save("my_model")                a folder that zoo.load reads
 
-    zoo.models.VAE, zoo.datasets.MNIST   families and data sets, for a script of your own
-    zoo.data(array)                      your own array, tensor or torch Dataset as a data set
+    zoo.models.VAE, zoo.datasets.MNIST    families and data sets, for a script of your own
+    zoo.data(array)                       your own array, tensor or torch Dataset as a data set
 
 Commands: ``python -m zoo`` names them.
 
