@@ -31,7 +31,8 @@ from zoo.core.registry import Registry
         (
             "option7",
             [f"option{i}" for i in range(10, 90)],
-            "Did you mean option70, option71, option72, option73, option74 or option75?",
+            "Did you mean option70, option71, option72, option73, option74, option75, option76, "
+            "option77, option78 or option79?",
         ),
         (
             "vae",

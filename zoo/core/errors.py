@@ -73,14 +73,14 @@ def did_you_mean(wrong: str, choices: Iterable[str]) -> str:
 
 
 def _near(asked: str, known: dict[str, str]) -> list[str]:
-    """Lists the choices that somebody may have meant, at most six, the likeliest first."""
+    """Lists the choices that somebody may have meant, at most twelve, the likeliest first."""
     if asked in known:
         return [known[asked]]
     begun = [name for name in known if asked and name.startswith(asked)]
     holding = [name for name in known if len(asked) > 2 and asked in name]
     near = list(dict.fromkeys([*begun, *holding]))
     near = near or get_close_matches(asked, list(known), n=1, cutoff=0.6)
-    return [known[name] for name in near[:6]]
+    return [known[name] for name in near[:12]]
 
 
 def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
