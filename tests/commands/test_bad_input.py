@@ -510,7 +510,7 @@ CASES = {
     "model of a name that is too long": sample("X" * 300, "File name too long"),
     "unknown verb": Case("", "fitt", "Did you mean fit?"),
     "unknown option to list": Case("list", "--all", "unknown option --all"),
-    "argument to list": Case("list", "models", "unexpected argument 'models'"),
+    "argument to list": Case("list", "models", "there is nothing of that kind"),
     "publishing nothing": Case("publish", "", "RUN_OR_NAME"),
     "publishing no run": Case("publish", "{here} --name x", "is not a run"),
     "publishing under a path": Case("publish", "{run} --name ../x", "is not a valid name"),
