@@ -207,8 +207,11 @@ class View:
             arguments: What the drawing function is to be called with besides.
         """
         named = {self.part: part} if self.part else {}
-        drawn = self.draw(model, **named, **arguments)
-        drawn = Drawn(*drawn) if isinstance(drawn, tuple) else Drawn(drawn)
+        told = self.draw(model, **named, **arguments)
+        if isinstance(told, Drawn):
+            drawn = told
+        else:
+            drawn = Drawn(*told) if isinstance(told, tuple) else Drawn(told)
         return Picture(
             self.stem(part), drawn, "; ".join(filter(None, (self.says(part), drawn.words)))
         )
