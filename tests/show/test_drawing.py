@@ -118,6 +118,10 @@ def test_words_stand_around_a_sheet_which_stays_as_it_is():
     for part in (*left.split(58, dim=1), *top.split(16, dim=1)):  # something stands everywhere
         assert part.min() < 0.5 and part.max() == 1
     assert explained(sheet) is sheet
+    in_bytes = (sheet * 255).round().byte()
+    told = explained(in_bytes, rows=["a", "bb"], columns=["c"], title="d")
+    assert told.dtype == torch.uint8 and told.max() == 255
+    assert torch.equal(told[:, high:, wide:], in_bytes)
     long = explained(sheet, title="a small blue box left of a big red disc")
     assert long.shape[2] > 200 and torch.equal(long[:, 16:, :58], sheet)  # no word is cut
 
@@ -132,7 +136,7 @@ def test_points_have_axes():
             return torch.tensor([0.7, 0.1]).view(1, 2, 1, 1).expand(n, 2, 1, 1)
 
     drawn = VIEWS["samples"].picture(Points(), seed=0).drawn
-    dark = (drawn.sheet[0] < 0.9).nonzero().float().mean(dim=0) / drawn.sheet.shape[1]
+    dark = (drawn.sheet[0] < 230).nonzero().float().mean(dim=0) / drawn.sheet.shape[1]
     assert drawn.columns[int(dark[1] * 5)] == "0.7" and drawn.rows[int(dark[0] * 5)] == "0.1"
 
 

@@ -145,7 +145,7 @@ def explained(
     """Sets words around a sheet of rows, black on white: before each row, and above each column.
 
     Args:
-        sheet: One colour image in [0, 1], shape (3, H, W).
+        sheet: One colour image, shape (3, H, W), in [0, 1] or uint8.
         rows: What each row is; nothing for none.
         columns: What each column is.
         title: What all of it is.
@@ -174,7 +174,8 @@ def explained(
     for number, text in enumerate(rows):
         place = left - 4, lines * LINE + (number + 0.5) * high / len(rows)
         draw.text(place, text, "black", font, anchor="rm")
-    around = rearrange(torch.from_numpy(np.array(picture)), "h w c -> c h w").float() / 255
+    around = rearrange(torch.from_numpy(np.array(picture)), "h w c -> c h w")
+    around = around if sheet.dtype == torch.uint8 else around.to(sheet.dtype) / 255
     around[:, lines * LINE :, left : left + wide] = sheet
     return around
 
