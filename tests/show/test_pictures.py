@@ -103,9 +103,9 @@ class Model:
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-pictures.save_png(drawing.samples(Model(), seed=0, n=4), Path("{tmp_path}/x.png"))
+pictures.save_png(drawing.samples(Model(), seed=0, n=4).sheet, Path("{tmp_path}/x.png"))
 before = peak()
-pictures.save_png(drawing.samples(Model(), seed=0, n=10_000), Path("{tmp_path}/x.png"))
+pictures.save_png(drawing.samples(Model(), seed=0, n=10_000).sheet, Path("{tmp_path}/x.png"))
 print((peak() - before) / (10_000 * 56 * 56))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
