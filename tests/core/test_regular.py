@@ -91,5 +91,5 @@ def test_dsprites_is_read_from_a_regular_file(tmp_path, hurried):
     data = DATASETS["DSprites"](root=str(tmp_path))
     os.mkfifo(tmp_path / data.file)
     data._places = lambda: (Path(tmp_path / data.file),)
-    with pytest.raises(UserError, match="no readable copy"):
+    with pytest.raises(UserError, match="is not a readable copy"):
         data._pixels()

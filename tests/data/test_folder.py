@@ -253,7 +253,7 @@ def test_unclear_layouts(tmp_path):
     paint(tmp_path / "test" / "b" / "0.png")
     assert "has the subfolders a, test: where there is train/ or test/" in refusal(str(tmp_path))
     (tmp_path / "a").rename(tmp_path / "train")
-    assert "test has the classes b, which train/ has not" in refusal(str(tmp_path))
+    assert "test has the classes b, which train/ does not have" in refusal(str(tmp_path))
 
 
 @pytest.mark.parametrize(

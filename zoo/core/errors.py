@@ -35,7 +35,7 @@ NO_MEMORY = re.compile(
     r"CUBLAS_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
-SHORT, FEW = 20, 60  # choices that are listed beside a likely one, and where none is likely
+SHORT, FEW = 20, 40  # choices that are listed beside a likely one, and where none is likely
 TOO_LARGE = (
     "there is not enough memory for this. Lower what is held at once: --data.batch_size, "
     "--data.resize or the model's widths to train, --n to sample, --protocol quick to score."

@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from zoo.core import plugins
 from zoo.core.arguments import in_a_sentence, refused_class
-from zoo.core.errors import UserError, user_error_in
+from zoo.core.errors import UserError, out_of_memory, user_error_in
 from zoo.core.figures import shown
 from zoo.core.files import read_json, sweep, write_text
 from zoo.core.processes import Terminated, announce_children, held, is_first, parent_run
@@ -189,7 +189,7 @@ class Fit(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             known = user_error_in(error)
-            told = None if known else refused_class(str(error))
+            told = None if known or out_of_memory(error) else refused_class(str(error))
             raise known or (UserError(told) if told else error) from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:

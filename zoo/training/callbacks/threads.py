@@ -33,7 +33,7 @@ class Choice:
     Example:
         >>> choice = Choice(2)
         >>> while not choice.settled:
-        ...     choice.took(0.5 if choice.number == 2 else 0.8)
+        ...     decided = choice.took(0.5 if choice.number == 2 else 0.8)
         >>> choice.number
         2
     """
