@@ -39,8 +39,8 @@ def test_a_recipe_is_found_by_path_and_by_name(write):
     path = write(GOOD)
     assert find_recipe(str(path)) == path
     assert find_recipe("infogan_digits") == recipe_folder() / "infogan_digits.yaml"
-    assert "Did you mean infogan_digits?" in refusal(find_recipe, "infogan_digit")
-    assert "Did you mean infogan_digits?" in refusal(find_recipe, "recipes/infogan_digist.yaml")
+    assert "Did you mean infogan_digits" in refusal(find_recipe, "infogan_digit")
+    assert "Did you mean infogan_digits" in refusal(find_recipe, "recipes/infogan_digist.yaml")
     assert "is a folder" in refusal(find_recipe, str(path.parent))
 
 
