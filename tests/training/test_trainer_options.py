@@ -372,14 +372,14 @@ def test_an_error_of_the_zoos_own_below_a_callback_stays_one():
 
     Below.__module__ = "lightning.below"
     timer = Below()
-    trainer = SimpleNamespace(callbacks=[timer], profiler=None)
     with pytest.raises(TypeError) as caught:
         timer.on_fit_start()
-    assert _of_an_extra(caught.value, trainer) is None
+    assert _of_an_extra(caught.value) is None
 
 
 def test_a_member_of_an_enumeration_is_written_as_its_word(fit):
     run = fit("--trainer.callbacks=Timer")
     assert run.code == 0, run.err
-    (timer,) = read_recipe(run.folder / "recipe.yaml")["trainer"]["callbacks"]
+    timer = read_recipe(run.folder / "recipe.yaml")["trainer"]["callbacks"]
+    timer = timer[0] if isinstance(timer, list) else timer  # as the parser's release has it
     assert timer["init_args"]["interval"] == "step"

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
-import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from zoo.core.errors import UserError
 from zoo.core.files import open_text, write_text
 from zoo.core.text import say
+from zoo.show.pictures import as_image
 
 __all__ = ["MetricsFile", "Tracker", "WandbMode", "log_step", "logged_in", "start_tracker"]
 
@@ -175,11 +175,10 @@ class Tracker(Logger):
             _warn(f"W&B has stopped ({_short(error)}); figures go to metrics.csv only.")
 
     def log_picture(self, name: str, picture: Tensor, step: int) -> None:
-        """Sends a picture, float in [0, 1], shape (3, H, W); ``step`` as in `MetricsFile`."""
+        """Sends a picture, shape (3, H, W), in [0, 1] or uint8; ``step`` as in `MetricsFile`."""
         import wandb
 
-        pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-        self.log_metrics({name: wandb.Image(pixels)}, step)
+        self.log_metrics({name: wandb.Image(as_image(picture))}, step)
 
     def _send(self, *paths: Path) -> None:
         import wandb

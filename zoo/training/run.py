@@ -232,6 +232,7 @@ class Fit(LightningCLI):
         self.folder = self._find_folder()
         try:
             self.trainer = build_trainer(settings, self.folder, self._options())
+            self._kept = callback(self.trainer, Checkpoints)  # a callback that fails may lose it
             if self.checkpoint is not None:
                 check_loops(self.trainer, self.checkpoint, self.loops)
             if processes(settings) > 1:
@@ -262,9 +263,6 @@ class Fit(LightningCLI):
             terminal=sys.stdout.isatty(),
             silence_limit=self.config["silence_limit"],
         )
-
-    def _checkpoints(self) -> Checkpoints:
-        return callback(self.trainer, Checkpoints)
 
     def _find_folder(self) -> RunFolder:
         """Makes the run's folder, or finds the one to continue and the checkpoint to start from."""
@@ -328,7 +326,7 @@ class Fit(LightningCLI):
             train(self.trainer, self.model, self.datamodule, self.checkpoint)
             ended_well = True
         finally:
-            if is_first() and self._checkpoints().batches > 0:
+            if is_first() and self._kept.batches > 0:
                 self._write_environment()
             if tracker is not None:
                 send = self.config["log_checkpoints"] and ended_well
@@ -368,7 +366,7 @@ class Fit(LightningCLI):
         return tracker
 
     def _write_environment(self) -> None:
-        checkpoints, trainer = self._checkpoints(), self.trainer
+        checkpoints, trainer = self._kept, self.trainer
         done = {
             "training_seconds": round(checkpoints.seconds, 1),
             "epochs": trainer.current_epoch,
@@ -386,7 +384,7 @@ class Fit(LightningCLI):
         )
 
     def _summarise(self) -> None:
-        folder, checkpoints = self.folder, self._checkpoints()
+        folder, checkpoints = self.folder, self._kept
         if not folder.last.is_file():
             print_line(f"nothing is saved: {self._why_nothing()}")
             return

@@ -277,7 +277,7 @@ def train(
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None  # Lightning makes an exit of it
         begun = trainer.global_step > 0
-        refusal = _of_an_extra(error, trainer) or (None if begun else _refusal(error, data))
+        refusal = _of_an_extra(error) or (None if begun else _refusal(error, data))
         raise refusal or error from error.__cause__
     together.children.wait(60)
 
@@ -312,24 +312,23 @@ def _bring_features(model: Any) -> None:
         model.use_feature_network(load(name))
 
 
-def _of_an_extra(error: BaseException, trainer: Any) -> UserError | None:
+def _of_an_extra(error: BaseException) -> UserError | None:
     """Returns what a class of Lightning's that the recipe names found missing in this run.
 
     Such as a callback that looks for a part that the model lacks, or for a package: whatever it
-    raises itself; an error of the zoo's own, further down, stays one.
+    raises itself, and the zoo's sentences about what it did; a defect of ours stays one.
     """
-    if not isinstance(error, Exception) or isinstance(error, UserError):
+    if not isinstance(error, Exception):
         return None
     steps = list(traceback.walk_tb(error.__traceback__))
     raised_in = Path(steps[-1][0].f_code.co_filename)
-    extras = [*trainer.callbacks, trainer.profiler]
     for frame, _ in reversed(steps):
         owner = frame.f_locals.get("self")
         foreign = type(owner).__module__.startswith("lightning.")
         if (
             foreign
-            and any(owner is one for one in extras)
-            and not raised_in.is_relative_to(PACKAGE)
+            and isinstance(owner, (Callback, Profiler))
+            and (isinstance(error, UserError) or not raised_in.is_relative_to(PACKAGE))
         ):
             name, text = type(owner).__name__, " ".join(str(error).split())[:300].rstrip(". ")
             return UserError(f"{name} does not work with this run: {text or repr(error)}.")
