@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from zoo.core.errors import UserError
+from zoo.core.line import take
 
 __all__ = ["GROUP", "discover", "load_plugin", "modules", "take_plugins"]
 
@@ -113,16 +114,9 @@ def take_plugins(arguments: Sequence[str]) -> list[str]:
     Raises:
         UserError: if one fails, or an option has no value.
     """
-    rest, given = [], list(arguments)
-    while given:
-        word = given.pop(0)
-        option, equals, value = word.partition("=")
-        if option != OPTION:
-            rest.append(word)
-            continue
-        if not equals:
-            if not given or given[0].startswith("--"):
-                raise UserError(f"{OPTION} needs a file or a module.")
-            value = given.pop(0)
-        load_plugin(value)
+    rest, taken = take(arguments, OPTION)
+    for _, name in taken:
+        if not name:
+            raise UserError(f"{OPTION} needs a file or a module.")
+        load_plugin(name)
     return rest

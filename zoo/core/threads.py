@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from zoo.core.errors import UserError
+from zoo.core.line import take
 
 __all__ = ["allowed", "asked", "settle", "take_threads"]
 
@@ -32,16 +33,9 @@ def take_threads(arguments: Sequence[str]) -> list[str]:
     Raises:
         UserError: if N is missing or no positive number.
     """
-    rest, given = [], list(arguments)
+    rest, taken = take(arguments, OPTION)
     _line.clear()
-    while given:
-        word = given.pop(0)
-        option, equals, value = word.partition("=")
-        if option != OPTION:
-            rest.append(word)
-            continue
-        if not equals:
-            value = given.pop(0) if given else ""
+    for _, value in taken:
         number = int(value) if value.isascii() and value.isdigit() else 0
         if not 1 <= number <= 4096:
             raise UserError(f"{OPTION} must be a positive number of threads, got {value!r}.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core.errors import UserError
 from zoo.core.files import read_json, write_json
+from zoo.core.line import take
 from zoo.core.text import clean, print_line, say
 from zoo.judge.catalogue import row_of
 from zoo.recipe.reading import read_recipe
@@ -71,22 +72,16 @@ def take_several(
         >>> take_several(["--seeds", "2", "--grid", "model.latent_dim=2,5", "--name=a"])
         (['--name=a'], [0, 1], {'model.latent_dim': [2, 5]})
     """
-    rest, seeds, grid, given = [], None, {}, list(arguments)
-    while given:
-        word = given.pop(0)
-        option, equals, value = word.partition("=")
-        if option not in (SEEDS, GRID):
-            rest.append(word)
-            continue
-        if not equals:
-            value = given.pop(0) if given else ""
+    seeds, grid = None, {}
+    rest, taken = take(arguments, SEEDS, GRID)
+    for option, value in taken:
         if option == SEEDS:
             seeds = _seeds(value)
-        else:
-            key, values = _grid(value)
-            if key in grid:
-                raise UserError(f"{GRID} {key} is given twice: separate its values by commas.")
-            grid[key] = values
+            continue
+        key, values = _grid(value)
+        if key in grid:
+            raise UserError(f"{GRID} {key} is given twice: separate its values by commas.")
+        grid[key] = values
     return rest, seeds, grid
 
 
