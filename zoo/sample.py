@@ -82,16 +82,20 @@ def _add_conditions(parser: Parser, keywords: Mapping[str, str]) -> None:
 
 
 def _check_conditions(arguments: Sequence[str], model: str, own: Mapping[str, str]) -> None:
-    """Refuses conditions that samples of other families have.
+    """Refuses conditions that samples of other families have, among words that no option took.
 
     Raises:
         UserError: naming those that this model has.
     """
+    words = (word.partition("=")[0] for word in arguments if word.startswith("--"))
+    names = [word.removeprefix("--") for word in words]
+    strange = [name for name in names if name not in own]
+    if not strange:
+        return
     methods = (outline_of(MODELS, name).methods.get("sample", {}) for name in MODELS)
-    others = {name for keywords in methods for name in keywords} - {*own, "seed"}
-    for word in arguments:
-        name = word.partition("=")[0].removeprefix("--")
-        if word.startswith("--") and name in others:
+    others = {name for keywords in methods for name in keywords} - {"seed"}
+    for name in strange:
+        if name in others:
             has = " and ".join(f"--{one}" for one in own if one != "seed")
             advice = f"takes {has}" if has else "draws without conditions"
             raise UserError(f"{model} takes no --{name}: it {advice}.")
@@ -253,7 +257,7 @@ def run(arguments: Sequence[str]) -> None:
         UserError: if anything in the request is wrong.
     """
     parser = _parser()
-    known, _ = parser.parse_known_args(arguments)
+    known, rest = parser.parse_known_args(arguments)
     if known.model is None:
         if not known.help:
             raise UserError("which model? Name one; python -m zoo.list shows them.")
@@ -263,7 +267,7 @@ def run(arguments: Sequence[str]) -> None:
     if not known.help:
         _check(known)
     methods = outline_of(MODELS, _family(known.model)).methods
-    _check_conditions(arguments, known.model, methods.get("sample", {}))
+    _check_conditions(rest, known.model, methods.get("sample", {}))
     _add_conditions(parser, methods.get("sample", {}))
     if known.help:
         parser.print_help()

@@ -190,7 +190,7 @@ def test_the_time_of_earlier_parts_counts(tmp_path, accident_at):
     assert callback(trainer, Checkpoints).seconds > before > 0
 
 
-def test_hooks_of_callbacks_are_called_but_for_empty_ones(tmp_path):
+def test_hooks_of_given_callbacks_are_called(tmp_path):
     calls = []
 
     class Counts(L.Callback):
@@ -201,13 +201,8 @@ def test_hooks_of_callbacks_are_called_but_for_empty_ones(tmp_path):
         Counts(),
         L.pytorch.callbacks.LambdaCallback(on_before_backward=lambda *_: calls.append("instance")),
     ]
-    _, trainer = run(tmp_path, callbacks=given, max_epochs=1)
+    run(tmp_path, callbacks=given, max_epochs=1)
     assert calls == ["instance", "class"] * BATCHES
-    assert all(
-        callable(getattr(one, name)) == (getattr(type(one), name) is not getattr(L.Callback, name))
-        for one in trainer.callbacks
-        for name in ("on_train_batch_start", "on_after_backward")
-    )
 
 
 @pytest.mark.parametrize("by", ["norm", "value"])

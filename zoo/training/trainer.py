@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import os
 import time
 import traceback
@@ -63,10 +62,6 @@ __all__ = ["Options", "build_trainer", "callback", "train"]
 PROFILERS = {"advanced": AdvancedProfiler, "pytorch": PyTorchProfiler, "simple": SimpleProfiler}
 GRACE = 5.0  # seconds in which a watching process ends one that has lost the others
 ONE_VALUE = "Expected more than 1 value per channel"  # torch, of a batch of one
-OF_A_BATCH = (
-    "on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
-    "on_before_optimizer_step", "on_train_batch_end",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -193,7 +188,6 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
         raise _refusal(error) or error from error
     _go_on_exactly(trainer)
     limit_silence(trainer, options.silence_limit)
-    _spare_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]
     return trainer
 
 
@@ -201,18 +195,6 @@ def _go_on_exactly(trainer: L.Trainer) -> None:
     own = EpochLoop(trainer, trainer.min_epochs, trainer.max_epochs)
     own.epoch_loop = trainer.fit_loop.epoch_loop
     trainer.fit_loop = own
-
-
-def _spare_empty_hooks(callbacks: list[Callback]) -> None:
-    """Has the trainer pass over hooks that do nothing: some sixty calls a batch, for ten that do.
-
-    The trainer calls what is callable, so a hook that a callback inherits becomes None in it.
-    """
-    for one in callbacks:
-        for name in OF_A_BATCH:
-            inherits = getattr(type(one), name) is getattr(Callback, name)
-            if inherits and name not in vars(one):
-                setattr(one, name, None)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -250,7 +232,6 @@ def train(
     keep_freed_memory()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _bring_features(model)
-    _answer_beforehand(type(model).training_step)
     try:
         with _old_objects_at_rest():
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
@@ -288,11 +269,6 @@ def _about_port() -> str:
         f"the processes cannot meet: another program listens on port {port}. Set MASTER_PORT to a "
         "free one, or leave it unset and one is found."
     )
-
-
-def _answer_beforehand(step: Any) -> None:
-    """Writes down the step's signature, which the trainer has Python work out at every batch."""
-    step.__signature__ = inspect.signature(step)
 
 
 @contextmanager
