@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.core.errors import UserError
-from zoo.nets.conv import ConvDecoder, ConvEncoder, halvings, init_dcgan
+from zoo.nets.conv import ConvDecoder, ConvEncoder, channels_at, halvings, init_dcgan
+from zoo.nets.residual import ResidualDecoder, ResidualEncoder
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -41,3 +43,30 @@ def test_initial_weights_have_the_papers_spread():
     weights = torch.cat([p.flatten() for n, p in decoder.named_parameters() if p.ndim > 1])
     assert weights.std().item() == pytest.approx(0.02, rel=0.02)
     assert decoder.layers[-1].bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("make", [ConvEncoder, ResidualEncoder, ConvDecoder, ResidualDecoder])
+def test_large_images_cost_as_much_for_every_doubling(make):
+    """With a whole width at the finest map, every doubling would cost four times as much."""
+
+    def flops(side):
+        with torch.device("meta"):
+            if make in (ConvEncoder, ResidualEncoder):
+                network, given = make(3, side, side, 64, 10), torch.empty(1, 3, side, side)
+            else:
+                network, given = make(10, 3, side, side, 64), torch.empty(1, 10)
+            with FlopCounterMode(display=False) as counter:
+                network.eval()(given)
+        return counter.get_total_flops()
+
+    costs = [flops(side) for side in (32, 64, 128, 256)]
+    assert costs[1] > 3 * costs[0]  # DCGAN's own growth, up to its own size
+    assert costs[2] < 2 * costs[1] and costs[3] < 2 * costs[1]
+
+
+def test_maps_up_to_64_pixels_are_as_wide_as_ever():
+    for times in range(1, 5):
+        levels = [channels_at(16, level, times) for level in range(times)]
+        assert levels == [16, 32, 64, 128][:times]
+    assert [channels_at(4, level, 6) for level in range(6)] == [4, 4, 4, 8, 16, 32]
+    assert [channels_at(32, level, 6, 4) for level in range(6)] == [8, 16, 32, 64, 128, 128]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from zoo.core.errors import UserError
 from zoo.nets.resnet import DownBlock, ResNetCritic, ResNetGenerator, UpBlock
 
-SIZES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 32, 64)]
+SIZES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 32, 64), (3, 128, 128)]
 
 
 @pytest.mark.parametrize("shape", SIZES)
@@ -29,6 +29,15 @@ def test_the_networks_of_the_paper_have_its_blocks():
     assert sides == [16, 8, 8, 8]
 
 
+def test_larger_images_have_narrower_blocks_at_the_fine_end():
+    generator, critic = ResNetGenerator(2, 3, 256, 256, base=32), ResNetCritic(3, 256, 256, base=32)
+    ups = [b.shortcut.out_channels for b in generator.layers if isinstance(b, UpBlock)]
+    downs = [b.layers[1].out_channels for b in critic.layers if isinstance(b, DownBlock)]
+    assert ups == [32, 32, 32, 32, 16, 8]
+    assert downs == [8, 16, 32, 32, 32, 32, 32]
+    assert generator.layers[-1].in_channels == 8
+
+
 def test_a_critic_judges_each_image_by_itself():
     critic, x = ResNetCritic(3, 16, 16, base=4), torch.rand(3, 3, 16, 16)
     torch.testing.assert_close(critic(x)[:1], critic(x[:1]))
@@ -36,7 +45,7 @@ def test_a_critic_judges_each_image_by_itself():
 
 def test_shortcuts_in_the_cheaper_order_compute_the_same():
     x = torch.rand(2, 4, 8, 8)
-    up, down = UpBlock(4), DownBlock(4, 6, halve=True)
+    up, down = UpBlock(4, 4), DownBlock(4, 6, halve=True)
     dear = up.shortcut(F.interpolate(x, scale_factor=2))
     torch.testing.assert_close(up(x) - up.layers(x), dear, atol=1e-5, rtol=0)
     dear = F.avg_pool2d(down.shortcut[1](x), 2)

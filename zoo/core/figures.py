@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = [
     "digits",
+    "duration",
     "exact",
     "in_thousands",
     "is_name",
@@ -59,6 +60,20 @@ def split_name(text: str) -> tuple[str, str]:
     """
     head, _, protocol = text.partition("[")
     return head, protocol.removesuffix("]")
+
+
+def duration(seconds: float) -> str:
+    """Writes a duration for a glance.
+
+    Example:
+        >>> duration(0.00312), duration(4.2), duration(75), duration(4000), duration(40_000)
+        ('3.1 ms', '4.2 s', '75 s', '67 min', '11 h')
+    """
+    if seconds < 1:
+        return f"{digits(seconds * 1000, 2)} ms"
+    if seconds < 100:
+        return f"{digits(seconds, 2)} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 9000 else f"{seconds / 3600:,.0f} h"
 
 
 def exact(value: float) -> str:

@@ -129,7 +129,7 @@ ROWS: tuple[Row, ...] = (
     Row("log_density", "{range}(,{dequantisation}),{count:short},{split}", "nats", "higher",
         "Log-density of an unseen image in nats, its pixels spread out and scaled to [0, 1].",
         rank=6),
-    Row("bpd", "{pixels},{count:short},{split}", "bits/dim", "lower",
+    Row("bpd", LIKELIHOOD, "bits/dim", "lower",
         "Surprise at an unseen image per number in it, in bits; 8 is pure noise.", rank=5),
     Row("elbo", "{pixels},{count:short},{split}", "nats", "higher",
         "A lower bound on the log-probability of an unseen image, from one latent sample.", rank=7),

@@ -1,7 +1,9 @@
 """Convolutional networks of the DCGAN kind, for every image size of the zoo.
 
 Both networks halve or double the image until its smaller side lies between 4 and 7, so one file
-serves 8x8, 28x28, 32x32 and 64x64 images, grey or colour.
+serves 8x8, 28x28, 32x32 and 64x64 images, grey or colour. From 128 pixels on, every doubling of the
+image adds a feature map of half the channels (`channels_at`): the arithmetic of an image grows with
+the number of maps, not with that of its pixels.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from torch import Tensor, nn
 
 from zoo.core.errors import UserError
 
-__all__ = ["ConvDecoder", "ConvEncoder", "halvings", "init_dcgan"]
+__all__ = ["ConvDecoder", "ConvEncoder", "channels_at", "halvings", "init_dcgan"]
 
 SMALLEST = 4  # the smallest feature map; one more halving would leave no room for a 4x4 kernel
 WIDEST = 8  # channels stop growing at this multiple of the width
+WHOLE = 4  # halvings, those of 64 pixels, up to which the finest feature map has the whole width
+NARROWEST = 8  # channels below which a narrow network is not made narrower
 
 
 def halvings(height: int, width: int) -> int:
@@ -43,9 +47,32 @@ def halvings(height: int, width: int) -> int:
     return times
 
 
-def _channels(width: int, level: int) -> int:
-    """Channels after `level` halvings below the finest feature map."""
-    return width * min(2**level, WIDEST)
+def channels_at(width: int, level: int, times: int, widest: int = WIDEST) -> int:
+    """Returns the channels of a feature map.
+
+    Up to images of 64 pixels (DCGAN's size) the finest map has the whole width, doubled at each
+    coarser one. Larger images have further maps at the fine end, each with half the channels of
+    the one below it, as the networks that drew larger images had: the same cost for every map.
+
+    Args:
+        width: The network's width.
+        level: Halvings below the finest feature map.
+        times: Halvings of the image in all.
+        widest: Multiple of the width at which channels stop growing.
+
+    Reference: Radford et al. 2016, arXiv:1511.06434, Figure 1; Karras et al. 2018,
+    arXiv:1710.10196, Table 2, whose maps of 64, 128 and 256 pixels have 256, 128 and 64 channels.
+
+    Example:
+        >>> [channels_at(32, level, times=4) for level in range(4)]  # 64x64
+        [32, 64, 128, 256]
+        >>> [channels_at(32, level, times=6) for level in range(6)]  # 256x256
+        [8, 16, 32, 64, 128, 256]
+    """
+    coarser = level - max(0, times - WHOLE)
+    if coarser >= 0:
+        return width * min(2**coarser, widest)
+    return max(width // 2**-coarser, min(width, NARROWEST))
 
 
 class ConvDecoder(nn.Module):
@@ -56,7 +83,7 @@ class ConvDecoder(nn.Module):
         channels: Channels of the image.
         height: Height of the image.
         width: Width of the image.
-        base: Channels of the finest feature map; doubled at each coarser one.
+        base: Channels of the finest feature map, doubled at each coarser one; see `channels_at`.
         hidden: Units of a fully connected layer before the coarsest feature map, 0 for none. With
             it, parts of the latent vector can act on one another.
 
@@ -71,7 +98,7 @@ class ConvDecoder(nn.Module):
     ) -> None:
         super().__init__()
         times = halvings(height, width)
-        top = _channels(base, times - 1)
+        top = channels_at(base, times - 1, times)
         self.seed_shape = (top, height // 2**times, width // 2**times)
         mixing: list[nn.Module] = []
         if hidden:
@@ -80,13 +107,14 @@ class ConvDecoder(nn.Module):
         self.project = nn.Sequential(*mixing, nn.Linear(hidden or latent, flat, bias=False))
         layers: list[nn.Module] = [nn.BatchNorm2d(top), nn.ReLU()]
         for level in range(times - 1, 0, -1):
-            fine = _channels(base, level - 1)
+            fine = channels_at(base, level - 1, times)
             layers += [
-                nn.ConvTranspose2d(_channels(base, level), fine, 4, 2, 1, bias=False),
+                nn.ConvTranspose2d(channels_at(base, level, times), fine, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(fine),
                 nn.ReLU(),
             ]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(base, channels, 4, 2, 1))
+        last = channels_at(base, 0, times)
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(last, channels, 4, 2, 1))
 
     def forward(self, z: Tensor) -> Tensor:
         """Returns logits of pixels, shape (B, C, H, W)."""
@@ -100,7 +128,7 @@ class ConvEncoder(nn.Module):
         channels: Channels of the image.
         height: Height of the image.
         width: Width of the image.
-        base: Channels of the finest feature map; doubled at each coarser one.
+        base: Channels of the finest feature map, doubled at each coarser one; see `channels_at`.
         features: Length of the feature vector.
         norm: Whether to normalise by batch statistics (never in a critic with a gradient penalty,
             which is per example).
@@ -124,13 +152,14 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         times = halvings(height, width)
-        layers: list[nn.Module] = [nn.Conv2d(channels, base, 4, 2, 1), nn.LeakyReLU(0.1)]
+        wide = channels_at(base, 0, times)
+        layers: list[nn.Module] = [nn.Conv2d(channels, wide, 4, 2, 1), nn.LeakyReLU(0.1)]
         for level in range(1, times):
-            wide = _channels(base, level)
-            layers.append(nn.Conv2d(_channels(base, level - 1), wide, 4, 2, 1, bias=not norm))
+            fine, wide = wide, channels_at(base, level, times)
+            layers.append(nn.Conv2d(fine, wide, 4, 2, 1, bias=not norm))
             layers += [nn.BatchNorm2d(wide)] if norm else []
             layers.append(nn.LeakyReLU(0.1))
-        flat = _channels(base, times - 1) * (height // 2**times) * (width // 2**times)
+        flat = wide * (height // 2**times) * (width // 2**times)
         layers += [nn.Dropout(dropout)] if dropout else []
         layers += [nn.Flatten(), nn.Linear(flat, features, bias=not norm)]
         layers += [nn.BatchNorm1d(features)] if norm else []

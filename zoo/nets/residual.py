@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zoo.nets.conv import halvings
+from zoo.nets.conv import channels_at, halvings
 
 __all__ = ["ResidualDecoder", "ResidualEncoder"]
 
@@ -36,11 +36,6 @@ class Block(nn.Module):
         return x + self.layers(x)
 
 
-def _channels(width: int, level: int) -> int:
-    """Channels after `level` halvings below the finest feature map."""
-    return width * min(2**level, WIDEST)
-
-
 class ResidualEncoder(nn.Module):
     """Maps an image to a vector.
 
@@ -48,7 +43,8 @@ class ResidualEncoder(nn.Module):
         channels: Channels of the image.
         height: Height of the image.
         width: Width of the image.
-        base: Channels of the finest feature map; doubled at each coarser one, up to fourfold.
+        base: Channels of the finest feature map, doubled at each coarser one, up to fourfold; see
+            `channels_at`.
         outputs: Length of the vector.
         depth: Residual blocks at each size.
 
@@ -62,14 +58,14 @@ class ResidualEncoder(nn.Module):
         self, channels: int, height: int, width: int, base: int, outputs: int, depth: int = 1
     ) -> None:
         super().__init__()
-        times = halvings(height, width)
+        times, wide = halvings(height, width), channels
         layers: list[nn.Module] = []
         for level in range(times):
-            before = _channels(base, level - 1) if level else channels
+            before, wide = wide, channels_at(base, level, times, WIDEST)
             layers += [nn.SiLU()] if level else []
-            layers.append(nn.Conv2d(before, _channels(base, level), 4, 2, 1))
-            layers += [Block(_channels(base, level)) for _ in range(depth)]
-        flat = _channels(base, times - 1) * (height // 2**times) * (width // 2**times)
+            layers.append(nn.Conv2d(before, wide, 4, 2, 1))
+            layers += [Block(wide) for _ in range(depth)]
+        flat = wide * (height // 2**times) * (width // 2**times)
         self.layers = nn.Sequential(*layers, nn.SiLU(), nn.Flatten(), nn.Linear(flat, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,7 +81,8 @@ class ResidualDecoder(nn.Module):
         channels: Numbers for each pixel.
         height: Height of the image.
         width: Width of the image.
-        base: Channels of the finest feature map; doubled at each coarser one, up to fourfold.
+        base: Channels of the finest feature map, doubled at each coarser one, up to fourfold; see
+            `channels_at`.
         depth: Residual blocks at each size.
 
     Shape: (B, inputs) -> (B, channels, height, width).
@@ -99,16 +96,17 @@ class ResidualDecoder(nn.Module):
     ) -> None:
         super().__init__()
         times = halvings(height, width)
-        top = _channels(base, times - 1)
-        shape = (top, height // 2**times, width // 2**times)
+        wide = channels_at(base, times - 1, times, WIDEST)
+        shape = (wide, height // 2**times, width // 2**times)
         layers: list[nn.Module] = [
             nn.Linear(inputs, shape[0] * shape[1] * shape[2]),
             nn.Unflatten(1, shape),
         ]
         for level in range(times - 1, -1, -1):
-            layers += [Block(_channels(base, level)) for _ in range(depth)]
-            after = _channels(base, level - 1) if level else channels
-            layers += [nn.SiLU(), nn.ConvTranspose2d(_channels(base, level), after, 4, 2, 1)]
+            layers += [Block(wide) for _ in range(depth)]
+            after = channels_at(base, level - 1, times, WIDEST) if level else channels
+            layers += [nn.SiLU(), nn.ConvTranspose2d(wide, after, 4, 2, 1)]
+            wide = after
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:

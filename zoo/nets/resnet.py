@@ -2,15 +2,18 @@
 
 Reference: Gulrajani et al. 2017, arXiv:1704.00028, the ResNet for CIFAR-10 (a linear layer, three
 blocks that double the image; two that halve it and two that do not). Deviations: as many blocks
-that halve or double as the image size asks for, and any number of channels instead of 128.
+that halve or double as the image size asks for, and any number of channels instead of 128; from 128
+pixels on, every further block at the fine end has half the channels (`channels_at`).
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.nets.conv import halvings
+from zoo.nets.conv import channels_at, halvings
 
 __all__ = ["ResNetCritic", "ResNetGenerator"]
 
@@ -28,21 +31,21 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
 class UpBlock(nn.Module):
     """Doubles a feature map and adds what two convolutions see in it.
 
-    Shape: (B, channels, H, W) -> (B, channels, 2 H, 2 W).
+    Shape: (B, inputs, H, W) -> (B, outputs, 2 H, 2 W).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.BatchNorm2d(channels),
+            nn.BatchNorm2d(inputs),
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
-            _conv(channels, channels),
-            nn.BatchNorm2d(channels),
+            _conv(inputs, outputs),
+            nn.BatchNorm2d(outputs),
             nn.ReLU(),
-            _conv(channels, channels),
+            _conv(outputs, outputs),
         )
-        self.shortcut = nn.Conv2d(channels, channels, 1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Doubles the feature map."""
@@ -90,7 +93,7 @@ class ResNetGenerator(nn.Module):
         channels: Channels of the image.
         height: Height of the image.
         width: Width of the image.
-        base: Channels of all feature maps (128 in the paper).
+        base: Channels of all feature maps (128 in the paper); see `channels_at`.
 
     Shape: (B, latent) -> (B, channels, height, width).
 
@@ -102,13 +105,15 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         times = halvings(height, width)
         seed = (base, height // 2**times, width // 2**times)
+        # A block's output is a level finer than the maps of `channels_at`, up to the image itself.
+        wide = [base, *(channels_at(base, level, times, 1) for level in range(times - 1, -1, -1))]
         self.layers = nn.Sequential(
             nn.Linear(latent, seed[0] * seed[1] * seed[2]),
             nn.Unflatten(1, seed),
-            *(UpBlock(base) for _ in range(times)),
-            nn.BatchNorm2d(base),
+            *(UpBlock(before, after) for before, after in pairwise(wide)),
+            nn.BatchNorm2d(wide[-1]),
             nn.ReLU(),
-            _conv(base, channels),
+            _conv(wide[-1], channels),
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -133,10 +138,12 @@ class ResNetCritic(nn.Module):
 
     def __init__(self, channels: int, height: int, width: int, base: int) -> None:
         super().__init__()
-        halving = max(1, halvings(height, width) - 1)
+        times = halvings(height, width)
+        halving = max(1, times - 1)
+        wide = [channels_at(base, level, times, 1) for level in range(halving)]
         self.layers = nn.Sequential(
-            DownBlock(channels, base, halve=True, first=True),
-            *(DownBlock(base, base, halve=True) for _ in range(halving - 1)),
+            DownBlock(channels, wide[0], halve=True, first=True),
+            *(DownBlock(before, after, halve=True) for before, after in pairwise(wide)),
             *(DownBlock(base, base, halve=False) for _ in range(FLAT)),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),

@@ -15,9 +15,10 @@ from zoo.core.threads import allowed, asked
 from zoo.recipe.trainer_options import check_validation_options
 from zoo.training.sharing import normalises_batches
 
-__all__ = ["choose", "device_of", "processes", "set_threads"]
+__all__ = ["about_size", "choose", "device_of", "processes", "set_threads"]
 
 TRUE = ("32-true", "64-true")  # weights in one format throughout
+LARGE = 64 * 64 * 3  # numbers of an image from which on a layer as long as it is a large one
 
 
 def processes(settings: dict[str, Any]) -> int:
@@ -96,3 +97,20 @@ def set_threads(settings: dict[str, Any]) -> int:
     torch.set_num_threads(number)
     free = asked() is None and together == 1 and device_of(settings) == "cpu"
     return number if free else 1
+
+
+def about_size(model: L.LightningModule) -> str:
+    """Says of a fully connected model of large images what its convolutions would spare.
+
+    Its first and last layers grow with the number of pixels, those of convolutions do not.
+
+    Returns:
+        The advice; an empty text where there is none to give.
+    """
+    spec = getattr(model, "spec", None)
+    if spec is None or spec.size <= LARGE or model.hparams.get("network") != "mlp":
+        return ""
+    return (
+        f"fully connected layers have a weight for each unit and each of the {spec.size:,} numbers "
+        "of an image; --model.network conv suits images of this size, and has far fewer"
+    )

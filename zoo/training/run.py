@@ -42,7 +42,7 @@ from zoo.show.run_page import write_curves, write_page
 from zoo.training.averages import check_averages
 from zoo.training.begin import begin_with
 from zoo.training.callbacks import Checkpoints
-from zoo.training.choosing import choose, processes
+from zoo.training.choosing import about_size, choose, processes
 from zoo.training.continuing import check_loops, check_plan, ended_by
 from zoo.training.loggers import MetricsFile, Tracker, WandbMode, start_tracker
 from zoo.training.own_loggers import build_loggers, gather_loggers, read_loggers
@@ -347,6 +347,8 @@ class Fit(LightningCLI):
         parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         print_line(self.datamodule.report())
         print_line(f"{type(self.model).__name__}: {parameters:,} parameters, {self.precision}")
+        if advice := about_size(self.model):
+            print_line(advice)
         if self.trainer.world_size > 1:
             print_line(
                 about_sharing(

@@ -45,6 +45,7 @@ from zoo.training.callbacks import (
     Health,
     KeepFinite,
     Monitors,
+    Pace,
     Page,
     Pictures,
     Scores,
@@ -160,8 +161,9 @@ def build_trainer(settings: dict[str, Any], folder: RunFolder, options: Options)
             patience=options.pictures_every, watched=monitors.names, find=monitors.find,
         ),
     ]  # fmt: skip
-    if (most := set_threads(settings)) > 1:
-        own.append(Threads(most))
+    threads = Threads(most) if (most := set_threads(settings)) > 1 else None
+    own += [threads] if threads else []
+    own.append(Pace(threads.choice if threads else None))  # after what it looks at
     if settings["gradient_clip_val"]:
         by = settings["gradient_clip_algorithm"] or "norm"
         own.append(ClipGradients(float(settings["gradient_clip_val"]), by))

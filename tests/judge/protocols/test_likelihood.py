@@ -206,6 +206,39 @@ def test_bounds_are_named_by_their_values(tmp_path):
         assert score.name == name
 
 
+class OfLevels:
+    """A bound on the probability of grey levels: as if all 256 were alike, less a nat of slack."""
+
+    device, measure = torch.device("cpu"), "counting"
+
+    def elbo(self, x, samples=1):
+        slack = 1.0 if samples == 1 else 0.0
+        return torch.full((len(x),), -64 * math.log(256) - slack, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("samples", [1, 20])
+def test_bounds_on_the_probability_of_levels_are_given_in_bits(digits, samples):
+    """The best bound counts: noise costs eight bits a pixel, and a nat of slack 1/64 more."""
+    scores = score_elbo(Task(OfLevels(), digits, limit=50, importance_samples=samples))
+    name = "bpd[bound,50,test]" if samples == 1 else "bpd[bound,is20,50,test]"
+    assert (scores[-1].name, scores[-1].unit) == (name, "bits/dim")
+    slack = 1 / 64 / math.log(2) if samples == 1 else 0.0
+    assert scores[-1].value == pytest.approx(8 + slack, rel=1e-6)
+    assert len(scores) == (2 if samples == 1 else 3)
+    bits = DATASETS["Digits"](binarize="dynamic")  # of two levels, nats are the custom
+    names = [s.name for s in score_elbo(Task(OfLevels(), bits, limit=50, importance_samples=1))]
+    assert names == ["elbo[dynamic,50,test]"]
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "measure"),
+    [("bernoulli", "counting"), ("logistic", "counting"), ("gaussian", "lebesgue")],
+)
+def test_a_vae_says_what_its_bound_is_a_density_of(likelihood, measure):
+    spec = DATASETS["Digits"]().spec
+    assert MODELS["VAE"](spec, hidden=(8,), likelihood=likelihood).measure == measure
+
+
 def test_one_importance_sample_is_the_elbo(digits):
     (score,) = evaluate(Task(LinearGaussian(), digits, limit=50, importance_samples=1))[0]
     assert score.name.startswith("elbo[")

@@ -187,9 +187,9 @@ def _bounds(task: Task, number: int, batch: Batch, samples: int) -> list[float]:
     return [part.mean().item() for bound in bounds for part in (bound, bound.square())]
 
 
-@protocol("elbo", fits_elbo, ["elbo", "nll"])
+@protocol("elbo", fits_elbo, ["elbo", "nll", "bpd"])
 def score_elbo(task: Task) -> list[Score]:
-    """The bound with one sample, and with many importance samples.
+    """The bound with one sample, and with many importance samples; of 256 levels in bits, too.
 
     Where grey values stand for expected bits, the bound is one on a cross-entropy. It is given for
     comparison only, and importance samples, which lead to a likelihood, are not drawn.
@@ -207,6 +207,12 @@ def score_elbo(task: Task) -> list[Score]:
     scores = [scored("elbo", nats, _details(error), **tag)]
     if samples > 1:
         nats, error = many.compute(task.count)
-        how = {"importance_samples": samples, **tag}
-        scores.append(scored("nll", -nats, _details(error), **how))
+        tag = {"importance_samples": samples, **tag}
+        scores.append(scored("nll", -nats, _details(error), **tag))
+    # Of a density of pixels that nobody spread out, bits would bound nothing.
+    if tag["pixels"] in ("grey", "colour") and facts(task.model).measure == "counting":
+        size = task.data.spec.size
+        bits = float(bits_per_dim(torch.tensor(nats), size))
+        beside = _details(error, 1 / (size * math.log(2)))
+        scores.append(scored("bpd", bits, beside, **{**tag, "pixels": "bound"}))
     return scores

@@ -147,6 +147,7 @@ class VAE(LatentUnits):
         self.spec, self.latent_dim, self.network = spec, latent_dim, network
         self.likelihood, self.posterior = likelihood, posterior
         self.expects_bits = likelihood == "bernoulli"
+        self.measure = "lebesgue" if likelihood == "gaussian" else "counting"
         self.needs_float32 = posterior == "iaf"  # a flow, like the others
         self.samples, self.resampled = samples, resampled
         self.growth, self.warmup = growth, warmup

@@ -3,6 +3,7 @@
 from zoo.training.callbacks.checkpoints import Checkpoints, Stopped, atomic_checkpoints
 from zoo.training.callbacks.health import Health
 from zoo.training.callbacks.monitors import Monitors
+from zoo.training.callbacks.pace import Pace
 from zoo.training.callbacks.page import Page
 from zoo.training.callbacks.pictures import Pictures
 from zoo.training.callbacks.progress import Bar, EpochLines
@@ -21,6 +22,7 @@ __all__ = [
     "Health",
     "KeepFinite",
     "Monitors",
+    "Pace",
     "Page",
     "Pictures",
     "Scores",

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from zoo.core.figures import digits
+from zoo.core.figures import duration
 
 __all__ = ["Choice", "Threads"]
 
@@ -128,19 +128,15 @@ class Threads(L.Callback):
         """Looks at the clock."""
         choice, settled = self.choice, self.choice.settled
         if choice.took(time.perf_counter() - self._began):
-            trainer.print(self._lost() if settled else self._found(trainer))
+            trainer.print(self._lost() if settled else self._found())
         if torch.get_num_threads() != choice.number:
             torch.set_num_threads(choice.number)
 
-    def _found(self, trainer: L.Trainer) -> str:
+    def _found(self) -> str:
         choice = self.choice
         used, other = choice.number, choice.most if choice.number == 1 else 1
-        told = f"{_threads(used)}: {_brief(choice.typical(used))} a batch"
-        told += f" ({_threads(other)}: {_brief(choice.typical(other))})"
-        left = float(trainer.estimated_stepping_batches) - trainer.fit_loop.total_batch_idx
-        if 0 < left < float("inf"):
-            told += f"; about {_brief(left * choice.typical(used))} for {left:,.0f} batches"
-        return told
+        told = f"{_threads(used)}: {duration(choice.typical(used))} a batch"
+        return f"{told} ({_threads(other)}: {duration(choice.typical(other))})"
 
     def _lost(self) -> str:
         return "1 thread from here on: another program keeps the others waiting"
@@ -156,15 +152,3 @@ class Threads(L.Callback):
 
 def _threads(number: int) -> str:
     return "1 thread" if number == 1 else f"{number} threads"
-
-
-def _brief(seconds: float) -> str:
-    """Writes a duration.
-
-    Example:
-        >>> _brief(0.00312), _brief(4.2), _brief(75), _brief(4000)
-        ('3.1 ms', '4.2 s', '75 s', '67 min')
-    """
-    if seconds < 1:
-        return f"{digits(seconds * 1000, 2)} ms"
-    return f"{digits(seconds, 2)} s" if seconds < 100 else f"{seconds / 60:,.0f} min"
