@@ -1,10 +1,12 @@
 """The figures of a run: metrics.csv, and what W&B has recorded, read back from its own files."""
 
 import csv
+import http.server
 import json
 import os
 import struct
 import sys
+import threading
 
 import pytest
 import torch
@@ -415,3 +417,84 @@ def test_a_record_that_cannot_be_kept_is_one_line(alone, monkeypatch, capsys):
     tracker.finish(0)
     said = capsys.readouterr().err
     assert said == "zoo.fit: W&B did not end well (no backend); metrics.csv has all figures.\n"
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Answers W&B until its run has begun, and then in one of the ways in which servers fail."""
+
+    protocol_version = "HTTP/1.1"
+    way: str
+    begun: bool
+    ended: threading.Event
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+    def do_POST(self):
+        asked = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode(
+            "utf8", "replace"
+        )
+        if type(self).begun:
+            return getattr(self, self.way)()
+        if "UpsertBucket" not in asked:
+            return self.send(200, {"data": {}})
+        type(self).begun = True
+        project = {"id": "p", "name": "zoo", "entity": {"id": "e", "name": "me"}}
+        bucket = {
+            "id": "b", "name": "n", "displayName": "n", "description": "", "config": "{}",
+            "sweepName": None, "historyLineCount": 0, "project": project,
+        }  # fmt: skip
+        return self.send(200, {"data": {"upsertBucket": {"bucket": bucket, "inserted": True}}})
+
+    do_PUT = do_GET = do_POST
+
+    def send(self, status, answer):
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def fails(self):
+        self.send(500, {"error": "no"})
+
+    def stalls(self):
+        self.ended.wait()
+
+    def hangs_up(self):
+        self.connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["fails", "stalls", "hangs_up"])
+def test_a_real_server_that_fails_later_on(alone, monkeypatch, capsys, way):
+    handler = type("Own", (Server,), {"way": way, "begun": False, "ended": threading.Event()})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setattr(zoo.training.loggers, "FINISH_SECONDS", 8.0)
+    monkeypatch.setattr(zoo.training.loggers, "PATIENCE", 2.0)
+    folder = alone / "run"
+    folder.mkdir()
+    file = MetricsFile(folder / "metrics.csv")
+    tracker = start_tracker(folder, "group", "online", {"model": "VAE"})
+    assert handler.begun and tracker.name == "n"
+    for logger in (file, tracker):
+        logger.log_metrics({"loss": 0.5, "epoch": 0}, 4)
+    file.flush()
+    tracker.finish(0)
+    handler.ended.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    waits, failed = capsys.readouterr().err.splitlines()
+    assert waits == "zoo.fit: W&B is sending what is left (at most 8 s)."
+    assert "W&B's server failed after the start" in failed
+    (place,) = (folder / "wandb").glob("offline-run-*")
+    assert failed.endswith(f"wandb sync {place}")
+    (row,) = (
+        r.history.item for kind, r in records(next(place.glob("*.wandb"))) if kind == "history"
+    )
+    assert items(row)["loss"] == 0.5

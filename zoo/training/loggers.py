@@ -12,10 +12,11 @@ import logging
 import netrc
 import os
 import shlex
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -38,6 +39,7 @@ ARGUMENTS = {
     "resume": "resume",
 }  # fmt: skip
 FINISH_SECONDS = 120.0  # for what is left to be sent, before it is kept to be sent later
+PATIENCE = 5.0  # seconds without a word at the end
 FLUSH_SECONDS = 10.0  # the file is never older than this, or than the last epoch
 
 
@@ -199,7 +201,10 @@ class Tracker(Logger):
         try:
             if checkpoints and not self._broken:
                 self._send(*checkpoints)
-            _finish(self.experiment, exit_code)
+            with _told_after(
+                PATIENCE, f"W&B is sending what is left (at most {FINISH_SECONDS:.0f} s)."
+            ):
+                _finish(self.experiment, exit_code)
         except Exception as error:  # the training is done; nothing here may spoil its end
             self._broken = self._broken or error
         if self._broken is not None:
@@ -223,6 +228,18 @@ class Tracker(Logger):
             f"W&B's server failed after the start ({why}); figures and pictures are recorded "
             f"offline. To send them: wandb sync {shlex.quote(str(place))}"
         )
+
+
+@contextmanager
+def _told_after(seconds: float, message: str) -> Iterator[None]:
+    """Says what is waited for, if it takes longer than a person likes to wait without a word."""
+    timer = threading.Timer(seconds, _warn, (message,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _finish(run: Any, exit_code: int) -> None:
