@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from zoo.core.figures import shown, split_name
 from zoo.judge.catalogue import row_of
 
-__all__ = ["Row", "score_rows"]
+__all__ = ["ScoreText", "score_rows"]
 
 
-class Row(NamedTuple):
+class ScoreText(NamedTuple):
     """A score in plain text.
 
     Args:
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 def score_rows(
     scores: Sequence[dict[str, Any]], beside: Callable[[dict[str, Any]], str] = lambda _: ""
-) -> list[Row]:
+) -> list[ScoreText]:
     """Takes scores apart for a table.
 
     Args:
@@ -49,7 +49,7 @@ def score_rows(
         head, protocol = split_name(score["name"])
         known = row_of(score)
         rows.append(
-            Row(
+            ScoreText(
                 short=head.replace("_", " "),
                 protocol=protocol,
                 value=shown(score),

@@ -16,7 +16,7 @@ from zoo.judge.subject import Subject, features_for
 from zoo.show.curves import draw_curve, read_curves
 from zoo.show.diagnosis import open_case, page
 from zoo.show.markup import bar, drawn, templates
-from zoo.show.scores import Row
+from zoo.show.scores import ScoreText
 
 VOID = {"meta", "img", "br", "link", "hr", "circle", "polyline"}
 
@@ -241,7 +241,7 @@ def test_bars_are_cut_at_their_ends():
 
 
 def test_tables_scroll_in_a_box():
-    row = Row("a b", "<x>", "1", "2", "", "", "")
+    row = ScoreText("a b", "<x>", "1", "2", "", "", "")
     markup = piece("score_table", [row], "Beside")
     assert '<div class="box" tabindex="0">' in markup
     assert '<th scope="row">a b<code>&lt;x&gt;</code></th><td class="number">1</td>' in markup

@@ -16,7 +16,7 @@ from zoo.show.diagnosis.case import Case
 from zoo.show.diagnosis.galleries import neighbours, spurious, uncovered
 from zoo.show.markup import Bar, Figure, bar, drawn, render
 from zoo.show.pictures import grid
-from zoo.show.scores import Row, score_rows
+from zoo.show.scores import ScoreText, score_rows
 from zoo.show.views import REPORT, SEED, fitting
 
 __all__ = ["page"]
@@ -97,7 +97,7 @@ def _samples(case: Case) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _scores(case: Case) -> list[Row]:
+def _scores(case: Case) -> list[ScoreText]:
     def of_real_images(score: dict[str, Any]) -> str:
         value = case.reference.get(split_name(score["name"])[0])
         return "" if value is None else exact(value)

@@ -15,7 +15,7 @@ from zoo.models import MODELS
 from zoo.show.gallery.exhibit import Exhibit
 from zoo.show.gallery.prose import about, header, without_header
 from zoo.show.markup import Figure, render
-from zoo.show.scores import Row, score_rows
+from zoo.show.scores import ScoreText, score_rows
 from zoo.show.views import UNASKED, VIEWS, view_of
 
 __all__ = ["GENERATOR", "caption", "page"]
@@ -104,7 +104,7 @@ def _draws(e: Exhibit) -> list[str]:
 # ---------------------------------------------------------------- figures
 
 
-def _scores(e: Exhibit) -> list[Row]:
+def _scores(e: Exhibit) -> list[ScoreText]:
     paper = e.comparison
 
     def theirs(score: dict[str, Any]) -> str:
