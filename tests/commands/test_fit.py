@@ -307,6 +307,11 @@ WATCH = ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.patience=1")
             "--trainer.callbacks.monitor 'train/elbo'",
             1,
         ),
+        (
+            ("--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=code_error"),
+            "--trainer.callbacks.monitor 'code_error'",
+            0,
+        ),
     ],
 )
 def test_a_monitor_that_is_not_logged_is_named(runs, capsys, wrong, option, epochs):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from zoo.core.errors import UserError, did_you_mean
 from zoo.core.figures import split_name
@@ -48,8 +48,13 @@ class Monitors(L.Callback):
         stops = [one for one in given if isinstance(one, EarlyStopping)]
         self.names = [("--monitor", monitor)] if monitor else []
         self.names += [(OPTION, one.monitor) for one in stops]
+        keeps = [one for one in given if isinstance(one, ModelCheckpoint)]
+        # Lightning's own checkpoints look up whole names, and only warn of wrong ones.
+        self._whole = [(OPTION, one.monitor) for one in keeps if one.monitor]
         self.scores = scores
-        self._all_known = len(stops) == len(given)  # other callbacks may log what they like
+        self._all_known = len(stops) + len(keeps) == len(
+            given
+        )  # other callbacks may log what they like
         self._validated: list[str] | None = None
         self._splits: dict[str, str] = {}  # of names as the log prints them
         for one in stops:
@@ -82,19 +87,20 @@ class Monitors(L.Callback):
         Raises:
             UserError: if nothing will be logged under one of them.
         """
-        if not (self._all_known and self.names and type(pl_module).__module__.startswith(OURS)):
+        names = [*self.names, *self._whole]
+        if not (self._all_known and names and type(pl_module).__module__.startswith(OURS)):
             return
         validates = trainer.enable_validation
         terms = self._validated if validates else []
         heads = [f"val/{head}" for head in self.scores.heads(trainer, pl_module)]
         of_validation = {brief_name(name) for name in (*(terms or ()), *heads)}
-        for option, name in self.names:
+        for option, name in names:
             whole = name.startswith("val/")
-            known = terms is None or name in terms or split_name(name)[0] in heads
-            if "/" not in name:
+            known = whole and (terms is None or name in terms or split_name(name)[0] in heads)
+            if "/" not in name and (option, name) not in self._whole:
                 self._splits[name] = "val/" if name in of_validation else "train/"
                 known = name in of_validation or _is_written(name, type(pl_module).__mro__)
-            if not (name.startswith("train/") or (whole and known) or ("/" not in name and known)):
+            if not (known or name.startswith("train/")):
                 raise not_logged(option, name, [*(terms or ()), *heads, "train/..."])
 
     def _look_when_logged(self, stop: EarlyStopping) -> None:
