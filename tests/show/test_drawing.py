@@ -65,7 +65,22 @@ def test_completions_keep_the_upper_half_of_unseen_images():
     torch.testing.assert_close(found[:, 0], images[:8, 0], rtol=0, atol=half)
     kept = images[:8, :, :14].expand(-1, 8, -1, -1)
     torch.testing.assert_close(found[:, :, :14], kept, rtol=0, atol=half)
-    assert (found[:, 1, 14:] == 128 / 255).all() and (found[:, 2:, 14:] == 1).all()
+    assert (found[:, 2:, 14:] == 1).all()
+
+
+def test_what_is_covered_looks_like_no_image_no_ground_and_no_empty_place():
+    """The ground is grey and an empty place white; stripes of two blues are neither."""
+    images = torch.rand(1, 1, 28, 28)
+    one = VIEWS["completions"].picture(Inverts(), images=images, seed=0, n=3).drawn
+    assert one.columns == ["image", "kept", *["drawn"] * 3]
+    found = tiles(one.sheet.float() / 255, 28, 28)[:, :, ::2, ::2]
+    assert len(found) == 5  # in one row, below words
+    hidden = found[1, :, 14:].flatten(1)
+    assert len(hidden.unique(dim=1).T) == 2 and (hidden[2] > hidden[0] + 0.15).all()
+    assert (found[2:, 0] == found[2:, 2]).all()
+    many = VIEWS["completions"].picture(Inverts(), images=images, seed=0, n=12).drawn
+    found = tiles(many.sheet.float() / 255, 28, 28)
+    assert len(found) == 16 and (found[14:] == 1).all() and "kept" in many.title
 
 
 class Coded:
@@ -86,8 +101,29 @@ def test_all_codes_stand_on_one_sheet_row_by_row():
     assert set(found) == {"traverse-kind", "traverse-tone", "traversals"}
     shown = tiles(found["traversals"], 28, 28)[:, 0, 0, 0].view(2, 10)
     torch.testing.assert_close(shown[0, :3], torch.tensor([0, 0.5, 1.0]))
-    assert (shown[0, 3:] == 0.5).all()
+    assert (shown[0, 3:] == 1).all()
     torch.testing.assert_close(shown[1], torch.linspace(0, 1, 10))
+
+
+class Walks:
+    """Its even rows end in a bolder form of their image, the odd ones in another image."""
+
+    spec = SPEC
+
+    def interpolate(self, *, rows, steps, seed):
+        first = torch.rand(rows, 1, 28, 28, generator=torch.Generator().manual_seed(seed)) / 2
+        last = torch.where(torch.arange(rows)[:, None, None, None] % 2 == 1, 0.5 - first, 2 * first)
+        return torch.stack([first, *[torch.zeros_like(first)] * (steps - 2), last], dim=1)
+
+
+def test_walks_are_those_whose_ends_look_different():
+    """By the difference of pixels, the bolder images would win."""
+    drawn = VIEWS["walks"].picture(Walks(), seed=0, n=8, steps=8).drawn
+    found = cells(drawn.sheet)
+    assert found.shape[0] == 8
+    torch.testing.assert_close(found[:, -1], 0.5 - found[:, 0], rtol=0, atol=1.1 / 255)
+    whole = Walks().interpolate(rows=16, steps=8, seed=0)[1::2, 0, 0]  # in their order
+    torch.testing.assert_close(found[:, 0], whole, rtol=0, atol=0.6 / 255)
 
 
 def test_rows_and_columns_are_told_in_words():

@@ -33,10 +33,13 @@ def test_rows_of_steps_stay_rows():
     assert (sheet[:, :64] == 0).all() and (sheet[:, 64:] == 1).all()
 
 
-def test_places_without_an_image_are_grey():
-    sheet = grid(torch.ones(3, 1, 64, 64), gap=0)
+def test_places_without_an_image_are_white():
+    sheet = grid(torch.zeros(3, 1, 64, 64), gap=0)
     assert sheet.shape == (3, 128, 128)
-    assert (sheet[:, 64:, 64:] == 0.5).all() and (sheet[:, 64:, :64] == 1).all()
+    assert (sheet[:, 64:, 64:] == 1).all() and (sheet[:, 64:, :64] == 0).all()
+    assert torch.equal(
+        grid(torch.zeros(3, 1, 64, 64), gap=0, dtype=torch.uint8), 255 * sheet.byte()
+    )
 
 
 @pytest.mark.parametrize(("side", "zoom"), [(8, 7), (28, 2), (32, 2), (64, 1), (128, 1)])
@@ -143,7 +146,7 @@ def test_a_sheet_is_cut_into_the_images_that_it_was_made_of(count, channels, hei
     cut = tiles(grid(images), height, width)
     zoom = cut.shape[-1] // width
     torch.testing.assert_close(cut[:count, :channels, ::zoom, ::zoom], images)
-    assert (cut[count:] == 0.5).all()
+    assert (cut[count:] == 1).all()
 
 
 def test_another_picture_is_no_sheet():

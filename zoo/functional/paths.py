@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["arc", "great_circle", "line"]
+__all__ = ["arc", "great_circle", "line", "other_classes"]
 
 
 def line(start: Tensor, end: Tensor, steps: int) -> Tensor:
@@ -53,6 +53,24 @@ def arc(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """
     t = torch.linspace(0, math.pi / 2, steps, dtype=start.dtype, device=start.device)[:, None]
     return t.cos() * start[:, None] + t.sin() * end[:, None]
+
+
+def other_classes(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """Moves classes on by one where they are those that a walk begins with.
+
+    Args:
+        start: Classes in [0, count), shape (N,).
+        end: Classes drawn for the other ends, shape (N,).
+        count: Number of classes, at least 2.
+
+    Returns:
+        Classes, shape (N,), none of which is that of its start.
+
+    Example:
+        >>> other_classes(torch.tensor([3, 1]), torch.tensor([3, 2]), 4).tolist()
+        [0, 2]
+    """
+    return torch.where(start == end, (end + 1) % count, end)
 
 
 def great_circle(start: Tensor, end: Tensor, steps: int) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.contract.capabilities import Illustrates, can
@@ -28,7 +29,10 @@ __all__ = ["read_picture", "unseen"]
 ROWS, COLUMNS = 8, 8  # of pictures that begin with images of the data set
 SAMPLES = 64
 POINTS = 40 * SAMPLES  # a dot of the plane says less than an image
+LABELLED = 10  # images of a row above which there is room for words
 HALVES = ("top", "bottom", "left", "right")
+STRIPES = 14  # across an image, half of each colour
+HATCH = torch.tensor([[0.78, 0.87, 0.97], [0.50, 0.66, 0.87]])  # colours of what is covered
 TICKS = ("0.1", "0.3", "0.5", "0.7", "0.9")  # middles of fifths of the unit square
 
 
@@ -101,18 +105,24 @@ def lacks_codes(model: Any) -> str:
 
 
 def traversals(model: Any, *, seed: int) -> Drawn:
-    """Draws a row for each code beside its name; short ones end in grey."""
+    """Draws a row for each code beside its name; short ones end in white."""
     rows = [model.traverse(code, rows=1, seed=seed)[0].cpu() for code in model.codes()]
     longest = max(len(row) for row in rows)
-    grey = [row.new_full((longest - len(row), *row.shape[1:]), 0.5) for row in rows]
-    sheet = grid(torch.stack([torch.cat(parts) for parts in zip(rows, grey, strict=True)]))
+    rest = [row.new_ones(longest - len(row), *row.shape[1:]) for row in rows]
+    sheet = grid(torch.stack([torch.cat(parts) for parts in zip(rows, rest, strict=True)]))
     return Drawn(sheet, rows=model.codes())
 
 
 def walks(model: Any, *, seed: int, n: int = 8, steps: int = 10) -> Tensor:
-    """Draws rows that walk from one sample to another."""
+    """Draws rows that walk from one sample to another: of twice as many, the half that go furthest.
+
+    Samples of one look make rows along which nothing happens.
+    """
     _check_room(model, n * steps)
-    return _sheet(model.interpolate(rows=n, steps=steps, seed=seed))
+    rows = model.interpolate(rows=2 * n, steps=steps, seed=seed)
+    ends = rows[:, [0, -1]].detach().float().cpu().flatten(2)
+    alike = F.cosine_similarity(*(ends - ends.mean(dim=2, keepdim=True)).unbind(dim=1))
+    return _sheet(rows[alike.argsort(stable=True)[:n].sort().values.to(rows.device)])
 
 
 def lacks_origin(model: Any) -> str:
@@ -170,8 +180,8 @@ def completions(
         conditions: Conditions of the model's samples.
 
     Returns:
-        Rows of an image, its visible part, and completions; one image and all of that in a square,
-        which is told in a title.
+        Rows of an image, its visible part, and completions, below words; of one image with many
+        of them a square, which is told in a title. What is covered is hatched.
     """
     images = images[:ROWS]
     _check_room(model, len(images) * (n + 2))
@@ -179,11 +189,23 @@ def completions(
     many = images.repeat_interleave(n, dim=0)
     done = model.complete(many, covered, seed=seed, **conditions).cpu()
     done = done.unflatten(0, (len(images), n))
-    seen = images.where(~covered, 0.5)
+    images, done = _in_colour(images), _in_colour(done)
+    seen = images.where(~covered, _hatched(model.spec))
     rows = torch.cat([images[:, None], seen[:, None], done], dim=1)
-    if len(rows) == 1:
+    if len(rows) == 1 and n + 2 > LABELLED:
         return Drawn(_sheet(rows[0]), title="image, what is kept, completions")
     return Drawn(_sheet(rows), columns=["image", "kept", *["drawn"] * n])
+
+
+def _in_colour(images: Tensor) -> Tensor:
+    """Gives grey images, shape (..., 1, H, W), three channels, so that colours can mark them."""
+    return images.expand(*images.shape[:-3], 3, -1, -1) if images.shape[-3] == 1 else images
+
+
+def _hatched(spec: Any) -> Tensor:
+    """Returns slanting stripes in two blues, which no image is taken for, shape (3, H, W)."""
+    place = torch.arange(spec.height)[:, None] + torch.arange(spec.width)
+    return HATCH[place // max(1, spec.width // STRIPES) % 2].permute(2, 0, 1)
 
 
 def _covered(mask: str, spec: Any) -> Tensor:

@@ -47,6 +47,8 @@ def grid(
 ) -> Tensor:
     """Lays images out in rows on a grey ground; points of the plane become one `scatter`.
 
+    Places without an image are white.
+
     Args:
         images: Images in [0, 1], shape (N, C, H, W), or (R, S, C, H, W) for R rows of S.
         columns: Images per row; default a square for N images, S for rows of S.
@@ -88,6 +90,7 @@ def grid(
         top = gap + number * (high + gap)
         places = sheet[:, top : top + high, gap:].unflatten(2, (columns, wide + gap))
         places[:, :, : len(row), :wide] = rearrange(row, "s c h w -> c h s w")
+        places[:, :, len(row) :, :wide] = 255 if bytes_wanted else 1.0  # no image looks like grey
     return sheet
 
 

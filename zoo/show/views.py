@@ -261,7 +261,7 @@ VIEWS.register(
     View(
         name="completions", capability="complete", title="Completions",
         draw=_drawing("completions"),
-        caption="An unseen image, the half of it that is kept, and ways to complete it",
+        caption="An unseen image, the half of it that is kept, and ways to draw what is hatched",
         flag="complete", help="redraw the part of an image that --mask covers",
         options=(replace(COUNT, default=14), MASK), images=True, conditions=True,
     )
@@ -295,7 +295,7 @@ VIEWS.register(
     View(
         name="walks", capability="interpolate", title="Walks between samples",
         draw=_drawing("walks"),
-        caption="Each row walks from one sample to another",
+        caption="Each row walks from one sample to one that looks clearly different",
         flag="interpolate", help="walk between two samples along each row",
         options=(ROWS, STEPS),
         where=(REPORT,),

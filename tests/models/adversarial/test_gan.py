@@ -187,7 +187,9 @@ def test_walks_keep_the_length_of_normal_codes(prior, middle):
     torch.testing.assert_close(walk[:, 0, :6], z[:2])
     torch.testing.assert_close(walk[:, 1, :6], middle * (z[:2] + z[2:]))
     torch.testing.assert_close(walk[:, 2, :6], z[2:], atol=1e-6, rtol=1e-5)
-    assert walk[:, :, 6:].argmax(-1).tolist() == [[c] * 3 for c in y[:2].tolist()]
+    start, middle, end = walk[:, :, 6:].unbind(dim=1)
+    assert start.argmax(1).tolist() == y[:2].tolist() and (start.argmax(1) != end.argmax(1)).all()
+    torch.testing.assert_close(middle, (start + end) / 2)
 
 
 def test_points_may_lie_outside_in_training_but_not_in_samples():

@@ -205,11 +205,13 @@ def test_traversal_changes_only_its_code(model):
     assert continuous[0, [0, -1], -1].tolist() == [-2, 2]
 
 
-def test_interpolation_starts_and_ends_at_samples_of_one_category(model):
-    path = model.interpolate(rows=2, steps=5, seed=3)
-    z, c, u = model._latents(4, 3)
-    torch.testing.assert_close(path[:, 0], model.decode(model._join(z[:2], c[:2], u[:2])))
-    torch.testing.assert_close(path[:, -1], model.decode(model._join(z[2:], c[:2], u[2:])))
+def test_interpolation_starts_and_ends_at_samples_of_two_categories(model):
+    path = model.interpolate(rows=30, steps=5, seed=3)
+    z, c, u = model._latents(60, 3)
+    assert (c[:30] == c[30:]).any()  # chance alone would have some of one category
+    end = torch.where(c[:30] == c[30:], (c[30:] + 1) % 5, c[30:])
+    torch.testing.assert_close(path[:, 0], model.decode(model._join(z[:30], c[:30], u[:30])))
+    torch.testing.assert_close(path[:, -1], model.decode(model._join(z[30:], end, u[30:])))
 
 
 def test_posterior_is_a_posterior(model):

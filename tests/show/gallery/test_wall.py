@@ -10,7 +10,7 @@ from PIL import Image
 
 from zoo.core.errors import UserError
 from zoo.show.gallery import contents, exhibits, save_wall, written_contents
-from zoo.show.gallery.wall import COLUMNS, GUTTER, PLATE, TILE, plate
+from zoo.show.gallery.wall import COLUMNS, GUTTER, HEAD, LABEL, PLATE, TILE, _places, plate
 from zoo.show.pictures import grid, save_png
 
 
@@ -78,9 +78,11 @@ def test_the_wall_holds_a_plate_for_each_and_says_so(shelf, tmp_path):
     save_wall(shown, path)
     with Image.open(path) as wall:
         assert wall.width == 2 * PLATE + GUTTER and wall.height > PLATE
-        left = wall.crop((PLATE + GUTTER, 0, 2 * PLATE + GUTTER, PLATE))
+        left = wall.crop((PLATE + GUTTER, HEAD, 2 * PLATE + GUTTER, HEAD + PLATE))
         assert left.tobytes() == plate(shown[1]).tobytes()
-        label = np.asarray(wall)[PLATE:, :, 3]
+        label = np.asarray(wall)[HEAD + PLATE :, :, 3]
+        heading = np.asarray(wall)[:HEAD, :, 3]  # both are adversarial
+        assert heading[:, :PLATE].any() and not heading[:, 2 * PLATE - 50 :].any()
         assert label[:, :PLATE].any() and label[:, PLATE + GUTTER :].any()
     assert written_contents(path) == contents(shown)
     assert [line.split()[0] for line in contents(shown).splitlines()] == ["cloud", "codes"]
@@ -91,7 +93,18 @@ def test_a_full_wall_is_about_1600_pixels_wide(shelf, tmp_path):
     save_wall(shown, path)
     with Image.open(path) as wall:  # three rows of 5, 5 and 3: nearly the same length
         assert wall.width == 5 * PLATE + 4 * GUTTER
+        assert wall.height == HEAD + 3 * (PLATE + LABEL)
     assert COLUMNS * PLATE + (COLUMNS - 1) * GUTTER == 1600
+
+
+def test_kinds_stand_together_and_share_rows_that_have_room():
+    kinds = ["a"] * 8 + ["b"] * 2 + ["c"] * 5 + ["d"]
+    placed = _places(kinds)
+    rows = [[kind for kind, (row, _, _) in zip(kinds, placed, strict=True) if row == r]
+            for r in range(4)]  # fmt: skip
+    assert rows == [list("aaaa"), list("aaaabb"), list("cccccd"), []]
+    assert [heading for *_, heading in placed if heading] == list("abcd")
+    assert [column for _, column, _ in placed][8:10] == [4, 5]
 
 
 def test_nothing_to_show_is_a_sentence(shelf, tmp_path):

@@ -38,6 +38,7 @@ from zoo.contract.spec import Batch, ImageSpec
 from zoo.core.errors import UserError, check_arguments, check_choice
 from zoo.functional.adversarial import discriminator_loss, generator_loss, packed
 from zoo.functional.draws import integers
+from zoo.functional.paths import line, other_classes
 from zoo.functional.ranges import centred, to_unit
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
@@ -186,14 +187,19 @@ class GAN(Model):
 
     @answers
     def interpolate(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
-        """Walks as `zoo.contract.priors.walk` does, from one sample to another of the same class.
+        """Walks as `zoo.contract.priors.walk` does, from one sample to another.
 
-        Images in [0, 1], shape (rows, steps, C, H, W).
+        If the model was trained with classes, the ends are of different ones, and the class walks
+        straight. Images in [0, 1], shape (rows, steps, C, H, W).
         """
         z, y = self._latents(2 * rows, seed)
         z = walk(self.law, z[:rows], z[rows:], steps).flatten(0, 1)
-        y = y[:rows].repeat_interleave(steps)
-        return self.decode(self._join(z, y)).unflatten(0, (rows, steps))
+        if self.num_labels:
+            ends = y[:rows], other_classes(y[:rows], y[rows:], self.num_labels)
+            start, end = (F.one_hot(one, self.num_labels).to(z.dtype) for one in ends)
+            y = line(start, end, steps).flatten(0, 1)
+            z = torch.cat([z, y], dim=1)
+        return self.decode(z).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- the two players
 

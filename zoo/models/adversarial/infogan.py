@@ -58,7 +58,7 @@ from zoo.functional.adversarial import (
 )
 from zoo.functional.augmentation import random_affine
 from zoo.functional.draws import integers, normal, uniform
-from zoo.functional.paths import arc, line
+from zoo.functional.paths import arc, line, other_classes
 from zoo.models.registry import MODELS
 from zoo.nets.conv import ConvDecoder, ConvEncoder, init_dcgan
 from zoo.nets.norm import fixed_statistics, measuring_statistics
@@ -289,12 +289,14 @@ class InfoGAN(Model):
         steps: int = 10,
         seed: int = 0,
     ) -> Tensor:
-        """Walks from one sample to another of the same category.
+        """Walks from one sample to another of another category.
 
         The noise walks on the arc between its ends, which keeps its length typical; the
-        continuous codes walk straight. Between images of one's own, a and b in [0, 1] of shape
-        (rows, C, H, W), all that Q infers of them walks straight; their noise nobody knows, so a
-        row has one of its own, and its ends have the codes of a and b, not their looks.
+        codes walk straight, that of the category between corners of its simplex.
+
+        Between images of one's own, a and b in [0, 1] of shape (rows, C, H, W), all that Q infers
+        of them walks straight; their noise nobody knows, so a row has one of its own, and its ends
+        have the codes of a and b, not their looks.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
@@ -306,8 +308,10 @@ class InfoGAN(Model):
         z, c, u = self._latents(2 * rows, seed)
         z = arc(z[:rows], z[rows:], steps).flatten(0, 1)
         u = line(u[:rows], u[rows:], steps).flatten(0, 1)
-        c = c[:rows].repeat_interleave(steps)
-        return self.decode(self._join(z, c, u)).unflatten(0, (rows, steps))
+        ends = c[:rows], other_classes(c[:rows], c[rows:], self.num_codes)
+        start, end = (F.one_hot(one, self.num_codes).to(z.dtype) for one in ends)
+        c = line(start, end, steps).flatten(0, 1)
+        return self.decode(torch.cat([z, c, u], dim=1)).unflatten(0, (rows, steps))
 
     # ---------------------------------------------------------------- the two players
 

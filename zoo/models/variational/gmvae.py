@@ -52,7 +52,7 @@ from zoo.functional.bounds import importance_bound
 from zoo.functional.divergence import categorical_kl, gaussian_kl, standard_normal_kl
 from zoo.functional.draws import integers, normal
 from zoo.functional.likelihood import bernoulli_log_prob, gaussian_log_prob
-from zoo.functional.paths import line
+from zoo.functional.paths import line, other_classes
 from zoo.models.registry import MODELS
 from zoo.nets.mlp import MLP
 from zoo.nets.residual import ResidualDecoder, ResidualEncoder
@@ -280,13 +280,16 @@ class GMVAE(Model):
         steps: int = 10,
         seed: int = 0,
     ) -> Tensor:
-        """Walks straight from one sample to another, or from images a of one's own to images b.
+        """Walks straight between samples of two components, or from images a of one's own to b.
 
         Images in [0, 1], shape (rows, steps, C, H, W).
         """
         if a is not None and b is not None:
             return between(self, a, b, line, steps)
-        z = self._drawn(*self._latents(2 * rows, seed))
+        w, noise, y = self._latents(2 * rows, seed)
+        if self.num_codes > 1:
+            y = torch.cat([y[:rows], other_classes(y[:rows], y[rows:], self.num_codes)])
+        z = self._drawn(w, noise, y)
         walk = line(z[:rows], z[rows:], steps)
         return self.decode(walk.flatten(0, 1)).unflatten(0, (rows, steps))
 

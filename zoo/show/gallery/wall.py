@@ -1,5 +1,7 @@
 """The wall: a square plate of samples for every model that makes images, its name below it.
 
+Families of one kind stand together below a heading, kinds beside one another where a row has room.
+
 Plates are cut from the sheets of samples that were drawn when the models were published, so the
 wall costs no sampling, and shows exactly what is on the shelf.
 """
@@ -7,6 +9,7 @@ wall costs no sampling, and shows exactly what is on the shelf.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from math import ceil
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from zoo.core.errors import UserError
 from zoo.core.files import open_regular, replacing
+from zoo.models.registry import MODELS
 from zoo.shelf.weights import load
 from zoo.show.gallery.exhibit import Exhibit
 from zoo.show.pictures import PLANE_SIDE, grid, open_picture, tiles
@@ -33,6 +37,14 @@ PLATE = SIDE * TILE + (SIDE - 1) * GAP + 2 * MARGIN
 GROUND = (0, 0, 0, 255)  # that of digits, which so stand free
 CORNER = 10  # radius
 COLUMNS = 6  # at most; 1,600 pixels
+HEAD = 44  # pixels for the heading of a kind
+HEADING = 27  # of its letters, in pixels
+KINDS = {  # by the folder of `zoo.models` that a family stands in
+    "adversarial": "Generators against critics",
+    "variational": "Latent codes",
+    "autoregressive": "Pixel by pixel",
+    "flows": "Flows",
+}
 GUTTER = 20  # pixels between plates
 LABEL = 40  # pixels for a name, with the room below it
 INK = (125, 133, 144, 255)  # legible on white and on near black: the ground is transparent
@@ -140,14 +152,17 @@ def save_wall(shown: Sequence[Exhibit], path: Path) -> None:
     made = [exhibit for exhibit in shown if exhibit.generative]
     if not made:
         raise UserError("no model on the shelf makes images, so there is no wall to draw.")
-    rows = ceil(len(made) / COLUMNS)
-    columns = ceil(len(made) / rows)  # rows of nearly the same length
-    step = PLATE + GUTTER
-    size = (columns * step - GUTTER, rows * (PLATE + LABEL + GUTTER // 2) - GUTTER // 2)
-    ground = Image.new("RGBA", size)
-    for place, exhibit in enumerate(made):
-        row, column = divmod(place, columns)
-        left, top = column * step, row * (PLATE + LABEL + GUTTER // 2)
+    placed = _places([_kind(exhibit) for exhibit in made])
+    step, columns = PLATE + GUTTER, 1 + max(column for _, column, _ in placed)
+    headed = {row for row, _, heading in placed if heading}
+    highs = [PLATE + LABEL + HEAD * (row in headed) for row in range(1 + placed[-1][0])]
+    tops = [sum(highs[: row + 1]) - PLATE - LABEL for row in range(len(highs))]
+    ground = Image.new("RGBA", (columns * step - GUTTER, sum(highs)))
+    for exhibit, (row, column, heading) in zip(made, placed, strict=True):
+        left, top = column * step, tops[row]
+        if heading:
+            font = ImageFont.load_default(HEADING)
+            ImageDraw.Draw(ground).text((left + MARGIN, top - 12), heading, INK, font, anchor="ls")
         ground.paste(plate(exhibit), (left, top))
         _write(ground, exhibit.name, left, top + PLATE)
     note = PngInfo()
@@ -156,6 +171,43 @@ def save_wall(shown: Sequence[Exhibit], path: Path) -> None:
         ground.save(temporary, format="PNG", optimize=True, pnginfo=note)
         if temporary.stat().st_size > BUDGET:
             ground.quantize(256).save(temporary, format="PNG", optimize=True, pnginfo=note)
+
+
+def _kind(exhibit: Exhibit) -> str:
+    """Says what families of its kind are called; of one from outside, its own name."""
+    home = MODELS.homes.get(exhibit.family, "").split(".")
+    return KINDS.get(home[2], home[2]) if len(home) > 2 else exhibit.family
+
+
+def _places(kinds: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Lays plates of several kinds out in rows.
+
+    A kind begins in the row of the one before it if all of it has room there. One of more than a
+    row is cut into rows of nearly the same length.
+
+    Args:
+        kinds: The kind of each plate; those of one kind stand together.
+
+    Returns:
+        For each plate its row, its column and, for the first of a kind, the heading.
+
+    Example:
+        >>> _places(["a"] * 4 + ["b", "b"])[3:]
+        [(0, 3, ''), (0, 4, 'b'), (0, 5, '')]
+    """
+    placed: list[tuple[int, int, str]] = []
+    row, free = 0, 0  # the next free place
+    for kind, group in groupby(kinds):
+        count = len(list(group))
+        if free + count > COLUMNS:
+            row, free = row + bool(placed), 0
+        longest = COLUMNS if count <= COLUMNS else ceil(count / ceil(count / COLUMNS))
+        for place in range(count):
+            if place and place % longest == 0:
+                row, free = row + 1, 0
+            placed.append((row, free, "" if place else kind))
+            free += 1
+    return placed
 
 
 def _write(ground: Image.Image, name: str, left: int, top: int) -> None:
