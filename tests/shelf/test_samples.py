@@ -24,13 +24,14 @@ COUNT = 8
 
 
 def machine():
-    """Names what decides how sums are rounded."""
+    """Tells machines apart that round sums differently: by torch, and a hash of the processor."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         text = platform.processor()
     found = re.findall(r"^(?:vendor_id|cpu family|model|model name)\s*: (.*)$", text, re.MULTILINE)
-    return ", ".join([f"torch {torch.__version__.partition('+')[0]}", *dict.fromkeys(found)])
+    kind = hashlib.sha256(", ".join(dict.fromkeys(found)).encode()).hexdigest()[:8]
+    return f"torch {torch.__version__.partition('+')[0]}, processor {kind}"
 
 
 def drawn(name):
