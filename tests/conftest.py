@@ -49,8 +49,10 @@ def offline():
 
 def _embedded(section):
     kind, arguments = DATASETS[section["class_path"]], dict(section.get("init_args") or {})
-    if kind.needs.startswith("nothing"):
-        return section  # it is always there: train on it as it is
+    if kind.needs.startswith("nothing"):  # it is always there: train on it as it is
+        if "images" in arguments_of("data", section["class_path"]):  # as many as it renders
+            arguments["images"] = 256
+        return {**section, "init_args": arguments}
     native = getattr(kind, "native", None)
     side = native.height if native else arguments.get("size", 64)  # folders are of any size
     if side != 8:

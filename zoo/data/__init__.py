@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from zoo.contract.spec import Batch, ImageSpec
     from zoo.data.captioned import CaptionedFolder
     from zoo.data.celeba import CelebA
+    from zoo.data.digit_pairs import DigitPairs, DigitTriples
     from zoo.data.digits import Digits
+    from zoo.data.dots import Dots
     from zoo.data.folder import ImageFolder
     from zoo.data.module import ImageData
     from zoo.data.own import OwnData, wrap
+    from zoo.data.pies import Pie
     from zoo.data.shapes import CaptionedShapes
     from zoo.data.sprites import DSprites, Sprites
     from zoo.data.stacked import StackedMNIST
     from zoo.data.toys import GaussianGrid, GaussianRing, TwoMoons
+    from zoo.data.two_objects import TwoObjects
     from zoo.data.vision import CIFAR10, KMNIST, MNIST, SVHN, FashionMNIST
 
 __all__ = [
@@ -41,7 +45,10 @@ __all__ = [
     "CaptionedShapes",
     "CelebA",
     "DSprites",
+    "DigitPairs",
+    "DigitTriples",
     "Digits",
+    "Dots",
     "FashionMNIST",
     "GaussianGrid",
     "GaussianRing",
@@ -49,9 +56,11 @@ __all__ = [
     "ImageFolder",
     "ImageSpec",
     "OwnData",
+    "Pie",
     "Sprites",
     "StackedMNIST",
     "TwoMoons",
+    "TwoObjects",
     "wrap",
 ]
 

@@ -25,17 +25,16 @@ class Notes(NamedTuple):
 
     Args:
         captions: K captions of each image as tokens, shape (N, K, T), 0 for padding; an image
-            with fewer captions repeats some.
+            with fewer captions repeats some. None where there are none.
         attributes: Values of attributes, shape (N, A), or None where they are not known.
     """
 
-    captions: Tensor
+    captions: Tensor | None
     attributes: Tensor | None = None
 
     def at(self, indices: Tensor) -> Notes:
         """Returns the notes on some of the images."""
-        some = None if self.attributes is None else self.attributes[indices]
-        return Notes(self.captions[indices], some)
+        return Notes(*[None if note is None else note[indices] for note in self])
 
 
 class Images(Protocol):

@@ -182,13 +182,15 @@ class BatchLoader:
         notes = self.images.notes
         if notes is None:
             return None, None
+        values = None if notes.attributes is None else notes.attributes[indices].long()
+        if notes.captions is None:
+            return None, values
         order, captions = self.sampler, notes.captions[indices]
         chosen = torch.zeros(len(indices), dtype=torch.int64)
         if order.shuffle:
             seed = mix_seed(order.seed, order.epoch, number, order.rank, 1)
             generator = torch.Generator().manual_seed(seed)
             chosen = torch.randint(captions.shape[1], (len(indices),), generator=generator)
-        values = None if notes.attributes is None else notes.attributes[indices].long()
         return captions[torch.arange(len(indices)), chosen].long(), values
 
     def _pixels(self, batches: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
