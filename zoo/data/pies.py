@@ -221,7 +221,12 @@ class Pie(DesignedData):
             "column": torch.from_numpy((column - 5) / 20),
         }
         pixels, colour = draw_pies(
-            *features.values(), torch.from_numpy(bands), torch.from_numpy(paint), self.spec.height
+            features["radius"],
+            features["row"],
+            features["column"],
+            torch.from_numpy(bands),
+            torch.from_numpy(paint),
+            self.spec.height,
         )
         area = (colour >= 0).flatten(1).sum(dim=1)
         features["red"] = (colour == 0).flatten(1).sum(dim=1) / area  # as rendered
