@@ -61,6 +61,8 @@ def cases():
     yield "units", lambda look: Task(same, Factors())
     yield "readers", lambda look: Task(same, Factors())
     yield "log_prob", lambda look: Task(built("NICE", data.spec), data)
+    energy = lambda: built("RBM", bits.spec, hidden=4, warming=2, burn_in=0)  # noqa: E731
+    yield "annealed", lambda look: Task(energy(), bits, temperatures=5)
     yield "ensemble", lambda look: Task(built("MADE", bits.spec, masks=2, **small), bits)
     yield "anomaly", lambda look: Task(built("NICE", data.spec), data)
     yield "elbo", lambda look: Task(built("VAE", bits.spec, latent_dim=2), bits)
@@ -112,7 +114,17 @@ def test_the_tiniest_data_end_nothing(name, limit, features, monkeypatch):
     assert len({score.name for score in scores}) == len(scores)
 
 
-ANSWERS = ("sample", "encode", "log_prob", "ensemble_log_prob", "elbo", "decode", "probabilities")
+ANSWERS = (
+    "sample",
+    "encode",
+    "log_prob",
+    "log_unnormalised",
+    "anneal",
+    "ensemble_log_prob",
+    "elbo",
+    "decode",
+    "probabilities",
+)
 
 
 class Diverged:

@@ -55,7 +55,8 @@ def trained(request, tmp_path):
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(model, DATASETS["Digits"](batch_size=32))
+        bits = "dynamic" if model.needs_bits else "none"
+        trainer.fit(model, DATASETS["Digits"](batch_size=32, binarize=bits))
     return model, gradients, trainer
 
 
@@ -156,6 +157,10 @@ def plainly(model, loader, tmp_path, **arguments):
 @pytest.mark.parametrize("name", MODELS)
 def test_trains_under_a_plain_trainer_with_pairs_from_any_loader(name, tmp_path):
     pixels, labels = torch.randint(256, (24, 8, 8), dtype=torch.uint8), torch.arange(24) % 10
+    if MODELS[name].needs_bits:
+        with pytest.raises(UserError, match=r"learns from bits.*--data.binarize"):
+            plainly(make(name), DataLoader(pixels, batch_size=8), tmp_path)
+        pixels = pixels // 128 * 255
     plainly(make(name).eval(), DataLoader(TensorDataset(pixels, labels), batch_size=8), tmp_path)
 
 

@@ -137,6 +137,7 @@ VARIANTS += [("VAE", arguments) for arguments in (
 VARIANTS += [
     ("GAN", {"conditional": True}), ("MADE", {"augment": 1, "masks": 2}),
     ("NADE", {"augment": 1, "orders": 2}), ("PixelCNN", {"outputs": "categorical"}),
+    ("RBM", {"visible": "gaussian"}), ("RBM", {"persistent": False, "centred": True}),
     ("PixelCNN", {"conditional": True}), ("RealNVP", {"prior": "mixture", "norm": "batch"}),
 ]  # fmt: skip
 
@@ -155,7 +156,8 @@ def test_every_family_trains_in_float64(name, arguments, tmp_path):
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(model, DATASETS["Digits"](batch_size=32))
+        bits = "dynamic" if model.needs_bits else "none"
+        trainer.fit(model, DATASETS["Digits"](batch_size=32, binarize=bits))
     losses = {k: v for k, v in trainer.callback_metrics.items() if k.startswith("train/")}
     assert losses and all(loss.dtype == torch.float64 for loss in losses.values())
     assert all(torch.isfinite(loss) for loss in losses.values())

@@ -17,7 +17,7 @@ from zoo.models import MODELS
 DIGITS = ImageSpec(1, 8, 8, 10)
 OF_WING = {
     "adversarial": "decode", "variational": "reconstruct", "autoregressive": "log_prob",
-    "flows": "log_prob", "classifiers": "probabilities",
+    "energy": "log_prob", "flows": "log_prob", "classifiers": "probabilities",
 }  # fmt: skip
 OWN = {"StackGAN": "illustrate", "AttributeClassifier": "attributes"}
 NATURAL = {name: OWN.get(name, OF_WING[MODELS.homes[name].split(".")[2]]) for name in MODELS}

@@ -109,6 +109,7 @@ def sound(model, method):
         "x": GOOD, "z": torch.zeros(2, size), "mask": GOOD > 0.5, "n": 2, "rows": 1, "steps": 2,
         "samples": 2, "seed": 1, "stage": 1, "captions": torch.ones(2, 4, dtype=torch.int64),
         "code": model.codes()[0] if hasattr(model, "codes") else None, "a": GOOD, "b": GOOD / 2,
+        "chains": 2, "temperatures": 2,
     }  # fmt: skip
     takes = inspect.signature(getattr(model, method)).parameters
     return {name: value for name, value in known.items() if name in takes}

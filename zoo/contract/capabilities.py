@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # so that whoever asks what there is to ask for need not wait
 
 __all__ = [
     "CAPABILITIES",
+    "Anneals",
     "Classifies",
     "Completes",
     "Compresses",
@@ -55,6 +56,25 @@ class HasLogProb(Protocol):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Returns log p(x) in nats, shape (B,); the docstring states the measure."""
+        ...
+
+
+@runtime_checkable
+class Anneals(Protocol):
+    """Has a likelihood up to a constant, which chains estimate from both sides."""
+
+    def log_unnormalised(self, x: Tensor) -> Tensor:
+        """Returns log p(x) + log Z in nats, shape (B,)."""
+        ...
+
+    def anneal(
+        self, *, chains: int = 100, temperatures: int = 1000, seed: int = 0, reverse: bool = False
+    ) -> Tensor:
+        """Returns logs of estimates of Z, shape (chains,).
+
+        The mean of Z's estimates is unbiased; with ``reverse``, that of their inverses is, if the
+        model's own samples are.
+        """
         ...
 
 
@@ -215,6 +235,7 @@ CAPABILITIES: dict[str, type] = {
     "sample": Samples,
     "complete": Completes,
     "log_prob": HasLogProb,
+    "anneal": Anneals,
     "ensemble_log_prob": HasEnsemble,
     "elbo": HasElbo,
     "encode": Encodes,

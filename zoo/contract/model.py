@@ -66,6 +66,9 @@ class Model(L.LightningModule):
     expects_bits: bool = False
     """Whether it takes grey values for expected bits: its bound is one on a cross-entropy."""
 
+    needs_bits: bool = False
+    """Whether it refuses to learn from pixels between 0 and 1."""
+
     num_labels: int = 0
     """Labels that its latent codes end with, one-hot; 0 for none."""
 
@@ -136,6 +139,9 @@ class Model(L.LightningModule):
             only = " (training only)" if f"{name}.".startswith(self.not_published) else ""
             lines.append(f"  {name}: {type(network).__name__}, {_size(network.parameters())}{only}")
         return "\n".join(lines)
+
+    def settle(self) -> None:
+        """Computes what its answers need and training leaves open; done before it is published."""
 
     def use_feature_network(self, network: Any) -> None:
         """Takes the classifier that `feature_network` names.

@@ -23,7 +23,12 @@ FEATURES = "{features}(,{resize}-resize)"  # the latter of Inception alone
 SAMPLES = FEATURES + "(,{stage}),{count:short},{split}(,{bits:flag})"
 KERNEL = "{objective},{witnesses:int}w," + SAMPLES
 COPIES = FEATURES + ",{count:short},{train:short}-train/{control}(,{bits:flag})"
-LIKELIHOOD = "{pixels}(,is{importance_samples:int})(,ensemble{ensemble:int}),{count:short},{split}"
+ANNEALED = "(,ais{chains:int}x{temperatures:int})"
+LIKELIHOOD = (
+    "{pixels}(,is{importance_samples:int})" + ANNEALED + "(,ensemble{ensemble:int}),"
+    "{count:short},{split}"
+)
+DENSITY = "{range}(,{dequantisation})" + ANNEALED + ",{count:short},{split}"
 SCOPE = "{split}(:{count:short})"
 TREES = "{trees},{train:short}->{test:short}"
 VOTES = "{train_votes:short}->{test_votes:short}-votes"
@@ -126,7 +131,7 @@ ROWS: tuple[Row, ...] = (
         "always."),
     Row("nll", LIKELIHOOD, "nats", "lower",
         "Surprise at an unseen image, in nats per image.", rank=4),
-    Row("log_density", "{range}(,{dequantisation}),{count:short},{split}", "nats", "higher",
+    Row("log_density", DENSITY, "nats", "higher",
         "Log-density of an unseen image in nats, its pixels spread out and scaled to [0, 1].",
         rank=6),
     Row("bpd", LIKELIHOOD, "bits/dim", "lower",

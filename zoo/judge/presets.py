@@ -14,10 +14,12 @@ class Preset:
     Args:
         limit: Images and samples.
         importance_samples: Samples of importance-weighted bounds.
+        temperatures: Steps of annealed importance sampling.
     """
 
     limit: int
     importance_samples: int
+    temperatures: int
 
 
-PRESETS = {"quick": Preset(2_000, 100), "full": Preset(10_000, 5_000)}
+PRESETS = {"quick": Preset(2_000, 100, 1_000), "full": Preset(10_000, 5_000, 10_000)}

@@ -221,6 +221,7 @@ class Task:
         world: Number of processes, each of which does its part.
         memory: Where banks of features are kept for whoever asks for them again; None keeps none.
         notes: Keeps figures of batches, so that a long judgement can go on after an end.
+        temperatures: Steps of annealed importance sampling.
     """
 
     model: Any
@@ -234,6 +235,7 @@ class Task:
     world: int = 1
     memory: dict[Any, Any] | None = None
     notes: Notes = field(default_factory=Notes)
+    temperatures: int = 1000
 
     @property
     def count(self) -> int:

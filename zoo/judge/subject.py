@@ -220,7 +220,7 @@ def task_for(
     limit = min(chosen.limit, getattr(subject.model, "number", chosen.limit))
     task = Task(
         subject.model, data, split, limit, features, progress if rank == 0 else no_progress,
-        chosen.importance_samples, rank, world,
+        chosen.importance_samples, rank, world, temperatures=chosen.temperatures,
     )  # fmt: skip
     return task if fitting(task) else replace(task, features=pixels(data.spec))
 
@@ -281,7 +281,8 @@ def _notes(report: dict[str, Any], task: Task) -> Notes:
     if report["weights_sha256"] is None:
         return Notes()
     code = digest(b"".join(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))))
-    how = (code, task.importance_samples, str(task.model.device), task.rank, task.world)
+    amounts = (task.importance_samples, task.temperatures)
+    how = (code, *amounts, str(task.model.device), task.rank, task.world)
     asked = json.dumps([report, *how], sort_keys=True)
     return Notes(cache_folder() / "judgements" / f"{digest(asked.encode())}.json")
 

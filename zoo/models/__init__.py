@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.models.autoregressive.pixelcnn import PixelCNN
     from zoo.models.classifiers.attributes import AttributeClassifier
     from zoo.models.classifiers.classifier import Classifier
+    from zoo.models.energy.rbm import RBM
     from zoo.models.flows.nice import NICE
     from zoo.models.flows.real_nvp import RealNVP
     from zoo.models.variational.autoencoder import Autoencoder
@@ -34,6 +35,7 @@ __all__ = [
     "MODELS",
     "NADE",
     "NICE",
+    "RBM",
     "VAE",
     "WGANGP",
     "AttributeClassifier",

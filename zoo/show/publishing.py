@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.contract.capabilities import can
+from zoo.contract.model import Model
 from zoo.core.errors import UserError
 from zoo.core.files import PACKAGE, read_json, sha256
 from zoo.data.module import data_root
@@ -64,6 +65,10 @@ def publish(
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder)
         write_entry(name, model, about, half=half, shelf=draft)
+        if type(model).settle is not Model.settle:  # of the rounded weights, too
+            model = load(name, shelf=draft)
+            model.settle()
+            write_entry(name, model, about, half=half, shelf=draft)
         card, _ = read_card(name, shelf=draft)
         published = load(name, shelf=draft)
     subject = Subject(name, published, recipe["data"], card["weights"]["sha256"], None, run,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +18,9 @@ from zoo.functional.bounds import joined_bound
 from zoo.judge.protocols.registry import protocol
 from zoo.judge.score import Score, Task, scored, seed_batch
 
-__all__ = ["bits_per_dim", "bound_in_chunks", "fits_elbo", "fits_ensemble", "fits_log_prob",
-           "score_elbo", "score_ensemble", "score_log_prob"]  # fmt: skip
+__all__ = ["OverImages", "bits_per_dim", "bound_in_chunks", "details_of", "fits_elbo",
+           "fits_ensemble", "fits_log_prob", "likelihood_scores", "pixels_of", "score_elbo",
+           "score_ensemble", "score_log_prob"]  # fmt: skip
 
 AT_ONCE = 50  # importance samples that pass a decoder, for each of a batch's images
 
@@ -69,7 +71,7 @@ def bound_in_chunks(elbo: Callable[[Tensor, int], Tensor], x: Tensor, samples: i
     return joined_bound((elbo(x, count), count) for count in counts)
 
 
-class _OverImages:
+class OverImages:
     """A mean over images and its standard error; no number if a single image's value is none."""
 
     def __init__(self) -> None:
@@ -95,14 +97,14 @@ class _OverImages:
         return mean, math.sqrt(max(square - mean**2, 0.0) / (count - 1))
 
 
-def _details(error: float | None, scale: float = 1.0) -> dict[str, float]:
+def details_of(error: float | None, scale: float = 1.0) -> dict[str, float]:
     """Returns what stands beside a figure; without a number, nothing."""
     if error is None or not math.isfinite(error):
         return {}
     return {"standard_error": error * scale}
 
 
-def _pixels(task: Task) -> str:
+def pixels_of(task: Task) -> str:
     """Names what a pixel is to the model: a bit, or which values."""
     spec, levels = task.data.spec, facts(task.model).levels
     if task.data.binarize != "none":
@@ -127,27 +129,42 @@ def score_log_prob(task: Task) -> list[Score]:
     as ``log_density``, of pixels dequantised uniformly and scaled to [0, 1] (the protocol of Dinh
     et al. 2014, arXiv:1410.8516), or of points of the plane in [0, 1]^2.
     """
-    found = _OverImages()
+    found = OverImages()
     for number, batch in task.batches(task.split, "log-likelihood"):
         seed_batch(number)  # uniform dequantisation draws noise
         found.update(task.model.log_prob(batch.image))
-    nats, error = found.compute(task.count)
-    scope, beside = {"count": task.count, "split": task.split}, _details(error)
+    return likelihood_scores(task, *found.compute(task.count), {})
+
+
+def likelihood_scores(
+    task: Task, nats: float, error: float | None, beside: Mapping[str, Any], **how: Any
+) -> list[Score]:
+    """Names a log-likelihood by what it is one of; see `score_log_prob`.
+
+    Args:
+        task: What was scored.
+        nats: Mean over images.
+        error: Its standard error, if it is known.
+        beside: Further details.
+        how: Values of the protocol, besides those of pixels and images.
+    """
+    scope = {**how, "count": task.count, "split": task.split}
+    known, beside = beside, {**details_of(error), **beside}
     points, pixels = task.data.spec.points, task.data.binarize == "none"
     measure = facts(task.model).measure
     if measure == "counting" or not pixels:
-        scores = [scored("nll", -nats, beside, pixels=_pixels(task), **scope)]
+        scores = [scored("nll", -nats, beside, pixels=pixels_of(task), **scope)]
     else:
         what = {"range": "unit-range", "dequantisation": "uniform-dequant"}
         what = {"range": "points"} if points else what
         scores = [scored("log_density", nats, beside, **what, **scope)]
     if pixels and not points:
-        counted = {"grey": "exact", "colour": "exact"}.get(_pixels(task), _pixels(task))
-        how = "uniform-dequant" if measure == "lebesgue" else counted
+        counted = {"grey": "exact", "colour": "exact"}.get(pixels_of(task), pixels_of(task))
+        dequantised = "uniform-dequant" if measure == "lebesgue" else counted
         size = task.data.spec.size
         bits = bits_per_dim(torch.tensor(nats), size, measure=measure)
-        beside = _details(error, 1 / (size * math.log(2)))
-        scores.append(scored("bpd", float(bits), beside, pixels=how, **scope))
+        beside = {**details_of(error, 1 / (size * math.log(2))), **known}
+        scores.append(scored("bpd", float(bits), beside, pixels=dequantised, **scope))
     return scores
 
 
@@ -160,13 +177,13 @@ def fits_ensemble(task: Task) -> bool:
 @protocol("ensemble", fits_ensemble, ["nll"])
 def score_ensemble(task: Task) -> list[Score]:
     """Log-likelihood of the split under the average, such as that over orders of the pixels."""
-    found = _OverImages()
+    found = OverImages()
     for number, batch in task.batches(task.split, "log-likelihood of the average"):
         seed_batch(number)
         found.update(task.model.ensemble_log_prob(batch.image))
-    how = {"pixels": _pixels(task), "ensemble": task.model.ensemble_size}
+    how = {"pixels": pixels_of(task), "ensemble": task.model.ensemble_size}
     nats, error = found.compute(task.count)
-    return [scored("nll", -nats, _details(error), **how, count=task.count, split=task.split)]
+    return [scored("nll", -nats, details_of(error), **how, count=task.count, split=task.split)]
 
 
 def fits_elbo(task: Task) -> bool:
@@ -194,8 +211,8 @@ def score_elbo(task: Task) -> list[Score]:
     Where grey values stand for expected bits, the bound is one on a cross-entropy. It is given for
     comparison only, and importance samples, which lead to a likelihood, are not drawn.
     """
-    one, many = _OverImages(), _OverImages()
-    how = _pixels(task)
+    one, many = OverImages(), OverImages()
+    how = pixels_of(task)
     samples = 1 if how == "expected-bits" else task.importance_samples
     for number, batch in task.batches(task.split, f"bounds with {samples} samples"):
         means = task.notes.recall(f"elbo {number}", partial(_bounds, task, number, batch, samples))
@@ -204,15 +221,15 @@ def score_elbo(task: Task) -> list[Score]:
                 found.join(means[at], means[at + 1], len(batch.image))
     tag = {"pixels": how, "count": task.count, "split": task.split}
     nats, error = one.compute(task.count)
-    scores = [scored("elbo", nats, _details(error), **tag)]
+    scores = [scored("elbo", nats, details_of(error), **tag)]
     if samples > 1:
         nats, error = many.compute(task.count)
         tag = {"importance_samples": samples, **tag}
-        scores.append(scored("nll", -nats, _details(error), **tag))
+        scores.append(scored("nll", -nats, details_of(error), **tag))
     # Of a density of pixels that nobody spread out, bits would bound nothing.
     if tag["pixels"] in ("grey", "colour") and facts(task.model).measure == "counting":
         size = task.data.spec.size
         bits = float(bits_per_dim(torch.tensor(nats), size))
-        beside = _details(error, 1 / (size * math.log(2)))
+        beside = details_of(error, 1 / (size * math.log(2)))
         scores.append(scored("bpd", bits, beside, **{**tag, "pixels": "bound"}))
     return scores

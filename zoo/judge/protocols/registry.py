@@ -49,6 +49,7 @@ PROTOCOLS: Registry[Protocol] = Registry(
         "units": "zoo.judge.protocols.disentanglement",
         "readers": "zoo.judge.protocols.disentanglement",
         "log_prob": "zoo.judge.protocols.likelihood",
+        "annealed": "zoo.judge.protocols.annealing",
         "ensemble": "zoo.judge.protocols.likelihood",
         "anomaly": "zoo.judge.protocols.anomaly",
         "elbo": "zoo.judge.protocols.likelihood",

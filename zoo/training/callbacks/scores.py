@@ -15,6 +15,8 @@ from zoo.judge.score import Task
 
 __all__ = ["Scores"]
 
+FEW_TEMPERATURES = 200  # of annealing: seconds
+
 
 class Scores(L.Callback):
     """Scores the model on validation images every few epochs and logs ``val/<protocol>``.
@@ -86,6 +88,6 @@ class Scores(L.Callback):
     ) -> Task:
         data = trainer.datamodule  # type: ignore[attr-defined]
         return Task(
-            pl_module, data, split, limit, importance_samples=1,
+            pl_module, data, split, limit, importance_samples=1, temperatures=FEW_TEMPERATURES,
             rank=trainer.global_rank, world=trainer.world_size,
         )  # fmt: skip
