@@ -125,6 +125,7 @@ def slsqp(n, variance):
     return found.fun
 
 
+@pytest.mark.filterwarnings("ignore:Values in x were outside bounds:RuntimeWarning")  # SciPy 1.11
 @pytest.mark.parametrize("variance", [0.002, 0.02, 0.12])
 def test_the_least_divergence_against_another_solver(variance):
     p = minimise_midpoint_kl(32, variance)

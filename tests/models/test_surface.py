@@ -166,5 +166,5 @@ def test_encoders_and_decoders_are_traced_without_a_trainer(name, method, tmp_pa
     torch.testing.assert_close(told, wanted, rtol=1e-4, atol=1e-5)
     whole = torch.jit.trace(Asked(model, method), x, check_trace=False)
     torch.testing.assert_close(whole(x), wanted, rtol=1e-4, atol=1e-5)
-    exported = torch.export.export(Asked(model, method), (x,)).module()
+    exported = torch.export.export(Asked(model, method), (x,), strict=False).module()
     torch.testing.assert_close(exported(x), wanted, rtol=1e-4, atol=1e-5)
