@@ -6,21 +6,31 @@ import pytest
 
 from zoo.fit import run
 
-# Judging sprites takes half a minute: one of the recipes on them shows that it works.
-UNJUDGED = ("beta_tcvae_sprites", "factor_vae_sprites")
+SLOWLY_JUDGED = ("beta_tcvae_sprites", "beta_vae_sprites", "factor_vae_sprites")
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_recipe_trains_a_few_steps(path, tmp_path, offline):
+    _train(path, tmp_path, offline, path.stem not in SLOWLY_JUDGED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOWLY_JUDGED)
+def test_recipe_is_judged(name, tmp_path, offline):
+    folder = _train(next(p for p in RECIPES if p.stem == name), tmp_path, offline, True)
+    assert folder.evaluation.is_file()
+
+
+def _train(path, tmp_path, offline, judged):
     fit = run(
         [str(offline(path, tmp_path)), "--trainer.max_epochs", "1",
-         "--trainer.limit_train_batches", "2", "--wandb", "off",
-         "--run_root", str(tmp_path / "runs"), "--trainer.accelerator", "cpu",
-         *(("--evaluate", "false") if path.stem in UNJUDGED else ())]
+         "--trainer.limit_train_batches", "2", "--wandb", "off", "--evaluate", str(judged).lower(),
+         "--run_root", str(tmp_path / "runs"), "--trainer.accelerator", "cpu"]
     )  # fmt: skip
     assert fit.trainer.global_step == 2
     assert fit.folder.last.is_file() and fit.folder.metrics.is_file()
+    return fit.folder
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

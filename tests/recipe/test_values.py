@@ -31,7 +31,7 @@ FITS = [
     ("x", str), (None, None), (None, int | None), (3, int | None), ("a", Literal["a", "b"]),
     (32, Literal[32, 64]), ((1, 2), tuple[int, ...]), ([1, 2], tuple[int, ...]),
     ([0.5, 1], tuple[float, float]), ([], list[int]), ({"a": 1}, dict[str, int]), ({}, dict),
-    (object(), Any), ({"name": "n"}, Part), ({"name": "n", "value": None, "more": []}, Part),
+    (..., Any), ({"name": "n"}, Part), ({"name": "n", "value": None, "more": []}, Part),
     (DIGITS, ImageSpec), ("x", int | str), ([1], int | list[int]),
 ]  # fmt: skip
 

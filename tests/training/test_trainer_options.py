@@ -214,7 +214,7 @@ def test_a_model_with_validation_has_its_options():
 # ---------------------------------------------------------------- loggers
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboardX 2.6 calls NumPy's old names
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboardX 2.6 uses old names
 def test_tensorboard_and_csv_write_into_the_folder(fit):
     run = fit(
         "--trainer.logger=[CSVLogger, {class_path: TensorBoardLogger, init_args: {name: tb}}]",

@@ -74,8 +74,8 @@ def find_subject(name_or_run: str) -> Subject:
     if (path / "recipe.yaml").is_file():
         run = RunFolder(path)
         recipe = read_recipe(run.recipe)
+        model, learnt_from = load_run(path), run.learnt_from()  # refuses a file of an absurd size
         digest = sha256(run.last) if run.last.is_file() else ""
-        model, learnt_from = load_run(path), run.learnt_from()
         return Subject(str(path), model, recipe["data"], digest, run, path, learnt_from)
     check_model(name_or_run)
     entry = open_entry(place_of(name_or_run))
