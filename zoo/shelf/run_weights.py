@@ -96,13 +96,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 # ---------------------------------------------------------------- the state of training
 
 
-class Kept(TypedDict):
-    """What the zoo's callback keeps."""
-
+class _Kept(TypedDict):
     batches: int
     step: int
     seconds: float
     best_value: float | None
+
+
+class Kept(_Kept, total=False):
+    """What the zoo's callback keeps; checkpoints of older versions lack the last."""
+
+    processor_seconds: float | None
 
 
 class Seeded(TypedDict):

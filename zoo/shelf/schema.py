@@ -72,6 +72,7 @@ class Training(TypedDict, total=False):
     """How and on what it was trained."""
 
     training_seconds: float | None
+    processor_seconds: float | None
     seed: int | None
     epochs: int | None
     batches: int | None
@@ -115,6 +116,9 @@ class Seed(SeedScores, total=False):
     """A run with another seed."""
 
     training_seconds: float | None
+    processor_seconds: float | None
+    threads: int | None
+    precision: str | None
 
 
 class Judged(TypedDict):

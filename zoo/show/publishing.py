@@ -136,6 +136,9 @@ def _training(run: Path) -> dict[str, Any]:
     return {**ran_on, "commit": _commit()}
 
 
+OF_A_SEED = ("training_seconds", "processor_seconds", "threads", "precision")
+
+
 def _seed_scores(run: Path) -> dict[str, Any]:
     folder = RunFolder(run)
     if not folder.evaluation.is_file():
@@ -145,7 +148,7 @@ def _seed_scores(run: Path) -> dict[str, Any]:
         scores = read_json(folder.evaluation)["scores"]
         return {
             "seed": ran_on["seed"],
-            "training_seconds": ran_on.get("training_seconds"),
+            **{key: ran_on.get(key) for key in OF_A_SEED},
             "scores": {score["name"]: score["value"] for score in scores},
         }
     except (OSError, ValueError, KeyError, TypeError) as error:

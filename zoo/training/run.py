@@ -371,6 +371,7 @@ class Fit(LightningCLI):
         checkpoints, trainer = self._kept, self.trainer
         done = {
             "training_seconds": round(checkpoints.seconds, 1),
+            "processor_seconds": _rounded(checkpoints.processor_seconds),
             "epochs": trainer.current_epoch,
             "batches": checkpoints.batches,
         }
@@ -411,6 +412,10 @@ class Fit(LightningCLI):
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return "this was a rehearsal; leave out --trainer.fast_dev_run to train"
         return "no batch was trained; raise the limits of --trainer to train"
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _brief(score: dict[str, Any]) -> str:

@@ -156,6 +156,11 @@ def test_training_and_sizes_in_short_words(shelf, shown, codes):
     codes([], training=gpu)
     found = only_codes(shelf)
     assert found.training == "60 s, Some GPU, 4 processes" and found.headline is None
+    worked = {"training_seconds": 90.0, "processor_seconds": 100.0, "threads": 2, "device": "cpu"}
+    codes([], training=worked)  # beside other programs, two threads waited 40 seconds
+    assert only_codes(shelf).training == "50 s of processor time, 2 threads"
+    codes([], training={**worked, "training_seconds": 60.0})
+    assert only_codes(shelf).training == "60 s, 2 threads"
     codes([], training={})
     found = only_codes(shelf)
     assert found.training == "unknown" and found.ours == ""

@@ -148,6 +148,20 @@ def test_seeds_stand_with_mean_and_spread(shelf, codes, score, build, tmp_path):
     assert f"{ERROR} 4 % 1.41 % 3 % 5 %" in words
 
 
+def test_each_precision_has_a_mean_of_its_own(shelf, codes, score, build, tmp_path):
+    runs = [{"seed": seed, "precision": f"{way} (as asked)", "scores": {ERROR: value},
+             "training_seconds": 90.0, "processor_seconds": 9.0, "threads": 1}
+            for way, values in (("32-true", (0.03, 0.05)), ("bf16-mixed", (0.07, 0.09)))
+            for seed, value in enumerate(values)]  # fmt: skip
+    codes([score(ERROR, 0.03, "share")], seeds=runs)
+    assert build() == 0
+    words = Page(tmp_path / "gallery" / "models" / "codes.html").text
+    assert "Mean, 32-true Spread, 32-true Mean, bf16-mixed" in words
+    assert "Seed 1, bf16-mixed" in words and "mean of 2 seeds in each of 2 precisions" in words
+    assert f"{ERROR} 4 % 1.41 % 8 % 1.41 % 3 % 5 % 7 % 9 %" in words
+    assert "9 s of processor time" in words and "90 s" not in words
+
+
 def test_pictures_are_copied_whole_and_in_natural_order(gallery, shelf):
     sources = Page(gallery / "models" / "codes.html").all("src")
     stems = [Path(source).stem for source in sources]

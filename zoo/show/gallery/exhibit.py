@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,10 @@ from zoo.shelf.card import NAME
 from zoo.shelf.find import available, read_card
 from zoo.show.gallery.standing import Standing, earns, standings
 
-__all__ = ["Exhibit", "exhibit", "exhibit_of", "exhibits"]
+__all__ = ["Exhibit", "exhibit", "exhibit_of", "exhibits", "precision_of", "seconds_of"]
 
 UNKNOWN = "unknown"
+WAITED = 1.25  # times its work, from which on a training's time by the clock is that of others, too
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,12 @@ class Exhibit:
     def over_seeds(self) -> str:
         """Says that it is a mean, and what these weights have; empty with one run."""
         runs = self.standings[0].runs if self.standings else ()
-        return f"mean of {len(runs)} seeds; these weights {self.ours}" if runs else ""
+        if not runs:
+            return ""
+        known = self.card["seeds"]
+        seeds, ways = len({run["seed"] for run in known}), len({precision_of(run) for run in known})
+        each = f" in each of {ways} precisions" if ways > 1 and len(known) == seeds * ways else ""
+        return f"mean of {seeds if each else len(runs)} seeds{each}; these weights {self.ours}"
 
     @property
     def theirs(self) -> str:
@@ -159,8 +165,8 @@ class Exhibit:
     def training(self) -> str:
         """How long the training took, and on what."""
         ran_on = self.card.get("training") or {}
-        seconds = ran_on.get("training_seconds")
-        if seconds is None:
+        took = seconds_of(ran_on)
+        if not took:
             return UNKNOWN
         processes, threads = ran_on.get("processes") or 1, ran_on.get("threads") or 1
         if ran_on.get("device", "cpu").startswith("cpu"):
@@ -168,7 +174,7 @@ class Exhibit:
         else:
             what = str(ran_on.get("gpu") or ran_on["device"])
         several = f", {processes} processes" if processes > 1 else ""
-        return f"{seconds:,.0f} s, {what}{several}"
+        return f"{took}, {what}{several}"
 
     @property
     def parameters(self) -> str:
@@ -187,6 +193,36 @@ class Exhibit:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def seconds_of(run: Mapping[str, Any]) -> str:
+    """Writes how long a training took: by the clock, or by its processors where others used them.
+
+    Args:
+        run: What a card says of a training, or of one with another seed.
+
+    Example:
+        >>> seconds_of({"training_seconds": 52.1, "processor_seconds": 50.0, "threads": 1})
+        '52 s'
+        >>> seconds_of({"training_seconds": 189.4, "processor_seconds": 50.0, "threads": 1})
+        '50 s of processor time'
+    """
+    seconds, work = run.get("training_seconds"), run.get("processor_seconds")
+    if seconds is None:
+        return ""
+    alone = (work or seconds) / (run.get("threads") or 1)
+    waited = seconds > WAITED * alone and str(run.get("device", "cpu")).startswith("cpu")
+    return f"{alone:,.0f} s of processor time" if waited else f"{seconds:,.0f} s"
+
+
+def precision_of(run: Mapping[str, Any]) -> str:
+    """Returns the number format that a training computed in; empty where a card does not say.
+
+    Example:
+        >>> precision_of({"precision": "bf16-mixed (this cpu multiplies bfloat16 matrices faster)"})
+        'bf16-mixed'
+    """
+    return (run.get("precision") or "").partition(" ")[0]
 
 
 def exhibits(

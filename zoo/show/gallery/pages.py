@@ -12,7 +12,7 @@ from zoo.contract.capabilities import capabilities
 from zoo.core.figures import exact
 from zoo.judge.catalogue import row_of
 from zoo.models import MODELS
-from zoo.show.gallery.exhibit import Exhibit
+from zoo.show.gallery.exhibit import Exhibit, precision_of, seconds_of
 from zoo.show.gallery.prose import about, header, without_header
 from zoo.show.markup import Figure, render
 from zoo.show.scores import ScoreText, score_rows
@@ -120,19 +120,24 @@ def _seeds(e: Exhibit) -> dict[str, Any] | None:
     if len(runs) < 2:
         return None
     of_name = {score["name"]: score for score in e.scores}
+    ways = list(dict.fromkeys(map(precision_of, runs)))  # each has a mean of its own
+    head = ["Score"]
+    for way in ways:
+        of = f", {way}" if len(ways) > 1 else ""
+        head += [f"Mean{of}", f"Spread{of}"]
+    head += [f"Seed {r['seed']}" + (f", {precision_of(r)}" if len(ways) > 1 else "") for r in runs]
     rows = []
     for name in runs[0]["scores"]:
+        row, cells = row_of(of_name.get(name, {"name": name})), []
+        for way in ways:
+            values = [run["scores"].get(name) for run in runs if precision_of(run) == way]
+            known = [value for value in values if value is not None]
+            cells += [row.brief(mean(known))] if known else ["none"]
+            cells += [row.brief(stdev(known))] if len(known) > 1 else ["none"]
         values = [run["scores"].get(name) for run in runs]
-        known = [value for value in values if value is not None]
-        row = row_of(of_name.get(name, {"name": name}))
-        spread = [row.brief(mean(known))] if known else ["none"]
-        spread += [row.brief(stdev(known))] if len(known) > 1 else ["none"]
-        cells = ["none" if value is None else row.brief(value) for value in values]
-        rows.append((name, [*spread, *cells]))
-    seconds = [run.get("training_seconds") for run in runs]
-    took = [f"{value:,.0f} s" if value else "" for value in seconds]
-    head = ["Score", "Mean", "Spread", *(f"Seed {run['seed']}" for run in runs)]
-    return {"head": head, "rows": rows, "took": ["", "", *took]}
+        cells += ["none" if value is None else row.brief(value) for value in values]
+        rows.append((name, cells))
+    return {"head": head, "rows": rows, "took": [*[""] * (2 * len(ways)), *map(seconds_of, runs)]}
 
 
 # ---------------------------------------------------------------- where it comes from

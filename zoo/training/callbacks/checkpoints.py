@@ -104,6 +104,8 @@ class Checkpoints(Checkpoint):
         self.sign = 1 if mode == "min" else -1
         self.best_value: float | None = None
         self.seconds = 0.0
+        self.processor_seconds: float | None = 0.0  # None if an older checkpoint did not keep them
+        self._worked = time.process_time()
         self.batches, self.step = 0, -1
         self._signals = _Signals()
         self._since = time.perf_counter()
@@ -113,7 +115,7 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock, and listens for requests to stop."""
         self._begun = trainer.fit_loop.total_batch_idx + 1
-        self._since = time.perf_counter()
+        self._since, self._worked = time.perf_counter(), time.process_time()
         self._signals.listen()
 
     def on_train_batch_end(
@@ -150,8 +152,7 @@ class Checkpoints(Checkpoint):
         seen = trainer.fit_loop.total_batch_idx + 1
         if seen > self.batches:
             self._save(trainer, self.last, seen)
-        self.seconds += time.perf_counter() - self._since
-        self._since = time.perf_counter()
+        self._take_time()
         self._signals.release()
 
     def on_exception(
@@ -213,8 +214,7 @@ class Checkpoints(Checkpoint):
     def _save(self, trainer: L.Trainer, path: Path, seen: int) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        now = time.perf_counter()
-        self.seconds, self._since = self.seconds + now - self._since, now
+        self._take_time()
         self.batches, self.step = seen, log_step(trainer)
         figures = _figures(trainer)
         for logger in trainer.loggers:
@@ -224,12 +224,21 @@ class Checkpoints(Checkpoint):
                 logger.flush()
         trainer.save_checkpoint(path)
 
+    def _take_time(self) -> None:
+        """Adds the seconds since the last time, by the clock and of this process's own work."""
+        now, worked = time.perf_counter(), time.process_time()
+        self.seconds += now - self._since
+        if self.processor_seconds is not None:
+            self.processor_seconds += worked - self._worked
+        self._since, self._worked = now, worked
+
     def state_dict(self) -> dict[str, Any]:
         """Keeps the batches seen, the step of the loggers, the seconds spent, the best value."""
         return {
             "batches": self.batches,
             "step": self.step,
             "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
             "best_value": self.best_value,
         }
 
@@ -237,6 +246,7 @@ class Checkpoints(Checkpoint):
         """Brings them back."""
         self.batches, self.step = state_dict["batches"], state_dict["step"]
         self.seconds, self.best_value = state_dict["seconds"], state_dict["best_value"]
+        self.processor_seconds = state_dict.get("processor_seconds")
 
 
 def _ends(trainer: L.Trainer) -> bool:
