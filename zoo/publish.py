@@ -2,7 +2,8 @@
 
 With ``--hub owner/name``, the published model is also uploaded to the Hugging Face Hub. A model
 that is already on the shelf is uploaded by name and not scored again. Without ``--hub``, nothing
-is uploaded.
+is uploaded. ``python -m zoo.publish NAME --seeds RUN ...`` adds the scores of runs with other seeds
+to the card of a model that is on the shelf.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def _parser() -> Parser:
     parser = Parser("zoo.publish", __doc__)
     parser.add_argument(
         "run", metavar="RUN_OR_NAME",
-        help="folder of a run that has ended; with --hub also the name of a published model",
+        help="folder of a run that has ended; with --hub or --seeds also the name of a published "
+        "model",
     )  # fmt: skip
     parser.add_argument("--name", help="name on the shelf; default: the recipe's")
     parser.add_argument("--full", action="store_true", help="keep float32 parameters")
@@ -76,8 +78,13 @@ def run(arguments: Sequence[str]) -> None:
     if options.hub:
         check_repository(options.hub)
         who_pushes()  # before the scores, too
-    known = options.hub and options.run in available() and not Path(options.run).is_dir()
-    name = options.run if known else _to_shelf(options)
+    known = options.run in available() and not Path(options.run).is_dir()
+    if known and options.seeds:
+        from zoo.show.publishing import add_seeds
+
+        add_seeds(options.run, options.seeds)
+        print_line(f"added {len(options.seeds)} runs to the card of {options.run}")
+    name = options.run if known and (options.hub or options.seeds) else _to_shelf(options)
     if options.hub:
         from zoo.show.publishing import send
 

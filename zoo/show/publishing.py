@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from zoo.shelf.run_weights import load_run, read_training
 from zoo.shelf.weights import load
 from zoo.shelf.writing import write_entry
 from zoo.show.drawing import unseen
+from zoo.show.gallery.exhibit import precision_of
 from zoo.show.pictures import save_png
 from zoo.show.views import sheets
 
-__all__ = ["publish", "send"]
+__all__ = ["add_seeds", "publish", "send"]
 
 
 def publish(
@@ -84,6 +85,65 @@ def publish(
     for title, sheet in sheets(published, unseen(data, "test")).items():
         save_png(sheet, folder / f"{title}.png")
     return folder
+
+
+def add_seeds(name: str, runs: Sequence[Path], *, shelf: Path | None = None) -> Path:
+    """Adds runs with other seeds to the card of a published model, whose weights stay.
+
+    Args:
+        name: Name on the shelf.
+        runs: Folders of runs of the recipe that the card holds.
+        shelf: Another shelf than the zoo's.
+
+    Returns:
+        The model's folder on the shelf.
+
+    Raises:
+        UserError: if a run has another recipe, or the card has its seed already.
+    """
+    card, _ = read_card(name, shelf=shelf)
+    model = load(name, shelf=shelf)
+    added = [_seed_scores(run) for run in runs]
+    seeds = list(card.get("seeds") or []) or [_published_seed(card, added[0]["scores"])]
+    for run, one in zip(runs, added, strict=True):
+        if key := _differs(card["recipe"], _portable(read_recipe(RunFolder(run).recipe))):
+            raise UserError(f"the run {run} has another recipe than {name}: its {key} differs.")
+        if _known_by(one) in map(_known_by, seeds):
+            raise UserError(f"the card of {name} has seed {one['seed']} already.")
+        seeds.append(one)
+    about = {key: value for key, value in card.items() if key not in ("weights", "name")}
+    half = card["weights"].get("parameters") == "float16"
+    return write_entry(name, model, {**about, "seeds": seeds}, half=half, shelf=shelf)
+
+
+def _published_seed(card: dict[str, Any], wanted: Container[str]) -> dict[str, Any]:
+    """Returns what the list of seeds says of the published weights: the scores that runs take."""
+    reports = [*card["evaluations"].values(), card]
+    scores = {score["name"]: score["value"] for report in reports for score in report["scores"]}
+    return {
+        "seed": card["training"]["seed"],
+        **{key: card["training"].get(key) for key in OF_A_SEED},
+        "scores": {key: value for key, value in scores.items() if key in wanted},
+    }
+
+
+def _known_by(run: dict[str, Any]) -> tuple[Any, ...]:
+    return run["seed"], precision_of(run)
+
+
+def _differs(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """Names an argument that decides the weights and is not the same; newer ones do not count."""
+    for part in ("model", "data"):
+        if ours[part]["class_path"] != theirs[part]["class_path"]:
+            return part
+        told = theirs[part].get("init_args") or {}
+        for key, value in (ours[part].get("init_args") or {}).items():
+            if told.get(key, value) != value:
+                return f"{part}.{key}"
+    for key in ("max_epochs", "max_steps"):
+        if ours["trainer"].get(key) != theirs["trainer"].get(key):
+            return f"trainer.{key}"
+    return None
 
 
 def send(name: str, repository: str) -> str:
