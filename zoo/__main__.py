@@ -33,7 +33,7 @@ OVERVIEW = f"""zoo {__version__}: the classic deep generative models under one c
 Try next:
   python -m zoo.list                                 what is on the shelf
   python -m zoo.sample infogan_plus_digits --traverse  a picture from published weights
-  python -m zoo.fit recipes/infogan_plus_digits.yaml   train one yourself, two minutes, no download
+  python -m zoo.fit recipes/infogan_plus_digits.yaml   train one yourself, one minute, no download
 """
 
 
