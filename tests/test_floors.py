@@ -34,9 +34,9 @@ def wing(path):
 
 
 def floor(name):
-    """Numbers the floors from the ground; commands stand on top, and `tour` calls the others."""
+    """Numbers the floors from the ground; commands stand on top, `tour` and `probe` above them."""
     found = [level for level, names in enumerate(WINGS) if name in names]
-    return found[0] if found else len(WINGS) + (name == "tour")
+    return found[0] if found else len(WINGS) + (name in ("tour", "probe"))
 
 
 def imports(path):

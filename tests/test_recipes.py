@@ -7,12 +7,14 @@ import pytest
 from zoo.fit import run
 
 SLOWLY_JUDGED = ("beta_tcvae_sprites", "beta_vae_sprites", "factor_vae_sprites")
+LAB = ("_dots", "_pies", "_pairs")  # recipes that `zoo.probe` judges, by reading what was drawn
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "recipes").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_recipe_trains_a_few_steps(path, tmp_path, offline):
-    _train(path, tmp_path, offline, path.stem not in SLOWLY_JUDGED)
+    judged = path.stem not in SLOWLY_JUDGED and not path.stem.endswith(LAB)
+    _train(path, tmp_path, offline, judged)
 
 
 @pytest.mark.slow
@@ -26,7 +28,8 @@ def _train(path, tmp_path, offline, judged):
     fit = run(
         [str(offline(path, tmp_path)), "--trainer.max_epochs", "1",
          "--trainer.limit_train_batches", "2", "--wandb", "off", "--evaluate", str(judged).lower(),
-         "--run_root", str(tmp_path / "runs"), "--trainer.accelerator", "cpu"]
+         "--run_root", str(tmp_path / "runs"), "--trainer.accelerator", "cpu",
+         *(("--pictures_every", "2") if path.stem.endswith(LAB) else ())]
     )  # fmt: skip
     assert fit.trainer.global_step == 2
     assert fit.folder.last.is_file() and fit.folder.metrics.is_file()

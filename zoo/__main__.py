@@ -20,6 +20,7 @@ VERBS = {
     "diagnose": "write a report on what a model got wrong, with pictures",
     "compare": "score several models side by side",
     "tour": "train every family on the embedded digits, and compare",
+    "probe": "train on data made for it, and read what comes out that was never put in",
     "faults": "plant known faults in real images and show which score sees which",
     "verify": "re-run a card's evaluation and compare",
     "gallery": "build a site of all published models, and the README's table and picture",

@@ -33,6 +33,7 @@ OPTIONS = {
     "diagnose": (*JUDGING, "--out"),
     "compare": (*JUDGING, "--out", "--json", "--scores", "--table"),
     "tour": ("--only", "--out", "--epochs"),
+    "probe": ("--model", "--seeds", "--quick", "--samples", "--root", "--out"),
     "faults": ("--data", "--root", "--features", "--protocol", "--json", "--table"),
     "verify": ("--all", "--protocol", "--root", "--device"),
     "gallery": ("--out", "--readme"),
@@ -99,6 +100,7 @@ APT = {
         "--device": "cpu auto", "--root": "out given", "--data.path": "given shelf",
     },
     "tour": {"--epochs": "1 2"},
+    "probe": {"--seeds": "1 2", "--samples": "10 20"},
     "faults": {
         "--data": "Toys Digits", "--features": "features_digits", "--protocol": "quick",
         "--table": "out/x.json",
@@ -158,6 +160,7 @@ def _sound(rng, sandbox, verb):
         "diagnose": [model, "--out", f"{out}/x.html"],
         "compare": ["vae_digits", model, "--out", f"{out}/x.png"],
         "tour": ["--only", "vae_digits", "--out", f"{out}/tour", "--epochs", "1"],
+        "probe": [rng.choice(("numerosity", "size", "tour")), "--model", "vae_digits"],
         "faults": ["--data", "Toys", "--json", f"{out}/x.json"],
         "verify": [rng.choice(("vae_digits", "infogan_digits"))],
         "gallery": ["--out", f"{out}/site"], "publish": ["runs/small/done", "--name", "x"],

@@ -35,7 +35,7 @@ PATIENCE = 10
 BELLS = ((signal.SIGPROF, signal.ITIMER_PROF, 1), (signal.SIGALRM, signal.ITIMER_REAL, PATIENCE))
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Places of a command that changes them where nothing else is said.
-DEFAULTS = ("grid.png", "report.html", "compare.png", "gallery", "runs", "tour")
+DEFAULTS = ("grid.png", "report.html", "compare.png", "gallery", "runs", "tour", "probe")
 
 
 class Enough(BaseException):

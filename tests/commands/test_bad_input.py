@@ -527,6 +527,15 @@ CASES = {
     "evaluating nothing": Case("evaluate", "", "required"),
     "evaluating an unknown model": Case("evaluate", "smal", "Did you mean small?"),
     "evaluating by an unknown protocol": Case("evaluate", "small --protocol quik", "quik"),
+    "a probe of nothing": Case("probe", "numerositi", "Did you mean numerosity"),
+    "a probe of a model on other data": Case(
+        "probe", "numerosity --model vae_digits", "needs a recipe on Dots, but vae_digits is on"
+    ),
+    "a probe with no seeds": Case("probe", "size --seeds 0", "--seeds must"),
+    "a probe with few samples": Case("probe", "size --samples 1", "--samples must lie in [10, "),
+    "a probe into a file": Case(
+        "probe", "numerosity --out {here}/small.yaml", "--out must be a folder"
+    ),
     "a tour of no recipe": Case("tour", "--only infogan_digit --out {here}/tour", "Did you mean"),
     "a tour of a feature network": Case(
         "tour", "--only features_digits --out {here}/tour", "is not a recipe of the tour"

@@ -47,6 +47,8 @@ LINES = {
     "compare, out": ("compare", "vae_digits", "infogan_digits", "--out", "TEXT"),
     "compare, table": ("compare", "--table", "TEXT"),
     "tour": ("tour", "--only", "TEXT"),
+    "probe": ("probe", "TEXT"),
+    "probe, model": ("probe", "numerosity", "--model", "TEXT"),
     "faults": ("faults", "--data", "TEXT"),
     "faults, table": ("faults", "--table", "TEXT"),
     "verify": ("verify", "TEXT"),

@@ -39,6 +39,8 @@ REFUSED = {
     "diagnose": (["infogan_digitz"], ["infogan_digits", "--out", "x.txt"]),
     "compare": (["infogan_digitz", "vae_digits"], ["vae_digits", "--features", "features_digitz"]),
     "tour": (["--epoch", "1"],),
+    "probe": (["numerositi"], [], ["numerosity", "--model", "vaf"], ["size", "--seeds", "0"],
+              ["numerosity", "--model", "vae_digits"]),
     "faults": (["--data", "MNISD"], ["--protocol", "slow"]),
     "verify": (["infogan_digitz"], []),
     "gallery": (["--output", "x"],),

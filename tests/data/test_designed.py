@@ -128,7 +128,7 @@ def test_pies_combinations_are_those_of_the_public_code():
     universe = universe_of_pies()
     assert len(universe) == 2025 == len(universe.unique(dim=0))
     assert universe[:, 1].unique().tolist() == [1, 3, 5, 7, 9] == universe[:, 4].unique().tolist()
-    data = Pie(combinations=20, feature="size", values=(5, 4), images=10)
+    data = Pie(combinations=20, feature="size", feature_values=(5, 4), images=10)
     assert data.combinations[:, 1].bincount()[[4, 5]].tolist() == [10, 10]
     assert len(data.combinations[:, [0, 2, 3, 4]].unique(dim=0)) == 20
 
@@ -213,8 +213,8 @@ def test_scenes_show_the_colours_and_shapes_that_are_stated():
         (lambda: Pie(configurations=("41111",), combinations=3), "leave out"),
         (lambda: Pie(combinations=2026), "2025, got 2026"),
         (lambda: Pie(feature="size"), "belong together"),
-        (lambda: Pie(feature="colour", values=(1,)), "feature"),
-        (lambda: Pie(feature="size", values=(0,)), "between 1 and 9"),
+        (lambda: Pie(feature="colour", feature_values=(1,)), "feature"),
+        (lambda: Pie(feature="size", feature_values=(0,)), "between 1 and 9"),
         (lambda: DigitPairs(named=("7",)), "'7', which is not 2 digits"),
         (lambda: DigitPairs(named=("07",), combinations=3), "how many"),
         (lambda: DigitTriples(combinations=1001), "1000"),

@@ -142,7 +142,7 @@ class Pie(DesignedData):
         combinations: Number of combinations, 0 for all 2,025; not with configurations.
         feature: Feature of the combinations that takes the given values in turn: ``size``,
             ``row``, ``column`` or ``red``; empty for none.
-        values: Its values, 1 to 9.
+        feature_values: Its values, 1 to 9.
         images: Training images; validation and test have an eighth of it each.
         side: Height and width, 32 or 64 pixels.
         batch_size: See `ImageData`, like the arguments that follow.
@@ -175,7 +175,7 @@ class Pie(DesignedData):
         configurations: tuple[str, ...] = (),
         combinations: int = 0,
         feature: Literal["", "size", "row", "column", "red"] = "",
-        values: tuple[int, ...] = (),
+        feature_values: tuple[int, ...] = (),
         images: int = 16_384,
         side: Side = 64,
         batch_size: int = 100,
@@ -185,18 +185,18 @@ class Pie(DesignedData):
         seed: int = 0,
     ) -> None:
         check_choice("--data.feature", feature, ("", *FEATURES[1:]))
-        if configurations and (combinations or feature or values):
+        if configurations and (combinations or feature or feature_values):
             raise UserError(
                 "--data.configurations says which pies there are: leave out --data.combinations, "
-                "--data.feature and --data.values."
+                "--data.feature and --data.feature_values."
             )
-        if bool(feature) != bool(values):
-            raise UserError("--data.feature and --data.values belong together.")
+        if bool(feature) != bool(feature_values):
+            raise UserError("--data.feature and --data.feature_values belong together.")
         self.native = of_side(self.native, side)
         super().__init__(images, batch_size, binarize, val_size, design_seed, seed)
         self.turns = _configurations(configurations) if configurations else None
         if self.turns is None:
-            self.combinations = _chosen(combinations, feature, values, design_seed)
+            self.combinations = _chosen(combinations, feature, feature_values, design_seed)
         else:
             self.combinations = _expanded(self.turns)
 
@@ -238,7 +238,7 @@ def _chosen(count: int, feature: str, values: tuple[int, ...], seed: int) -> Ten
     universe = universe_of_pies()
     if not feature:
         return pick_combinations(universe, count, seed)
-    taken = torch.tensor(check_values("--data.values", values, 1, 9))
+    taken = torch.tensor(check_values("--data.feature_values", values, 1, 9))
     place = FEATURES.index(feature)
     universe[:, place] = 0  # so that two combinations never differ in this feature alone
     chosen = pick_combinations(universe.unique(dim=0), count, seed)
