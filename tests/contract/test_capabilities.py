@@ -28,6 +28,7 @@ for name in CAPABILITIES:
     if not hasattr(Everything, name):
         setattr(Everything, name, lambda self, *_: None)
 Everything.probabilities = lambda self, x: None
+Everything.log_unnormalised = lambda self, x: None
 
 
 class Coin:

@@ -63,6 +63,9 @@ def cases():
     yield "log_prob", lambda look: Task(built("NICE", data.spec), data)
     energy = lambda: built("RBM", bits.spec, hidden=4, warming=2, burn_in=0)  # noqa: E731
     yield "annealed", lambda look: Task(energy(), bits, temperatures=5)
+    walks = lambda: built("GSN", data.spec, hidden=[8], burn_in=2)  # noqa: E731
+    yield "chains", lambda look: Task(walks(), data, features=look)
+    yield "parzen", lambda look: Task(walks(), data, features=look)
     yield "ensemble", lambda look: Task(built("MADE", bits.spec, masks=2, **small), bits)
     yield "anomaly", lambda look: Task(built("NICE", data.spec), data)
     yield "elbo", lambda look: Task(built("VAE", bits.spec, latent_dim=2), bits)
@@ -120,6 +123,7 @@ ANSWERS = (
     "log_prob",
     "log_unnormalised",
     "anneal",
+    "chain",
     "ensemble_log_prob",
     "elbo",
     "decode",

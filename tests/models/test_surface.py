@@ -19,7 +19,7 @@ OF_WING = {
     "adversarial": "decode", "variational": "reconstruct", "autoregressive": "log_prob",
     "energy": "log_prob", "flows": "log_prob", "classifiers": "probabilities",
 }  # fmt: skip
-OWN = {"StackGAN": "illustrate", "AttributeClassifier": "attributes"}
+OWN = {"StackGAN": "illustrate", "GSN": "reconstruct", "AttributeClassifier": "attributes"}
 NATURAL = {name: OWN.get(name, OF_WING[MODELS.homes[name].split(".")[2]]) for name in MODELS}
 
 

@@ -115,8 +115,8 @@ def own_format(model: nn.Module) -> Tensor:
 def _too_coarse(model: Any, dtype: torch.dtype) -> str:
     name = str(dtype).removeprefix("torch.")
     return (
-        f"{type(model).__name__} cannot answer in {name}: what it inverts and the determinants "
-        "that it adds up need float32 at least. Call .float() on it."
+        f"{type(model).__name__} cannot answer in {name}: what it adds up, inverts or repeats "
+        "needs float32 at least. Call .float() on it."
     )
 
 

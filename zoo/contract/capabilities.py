@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # so that whoever asks what there is to ask for need not wait
 __all__ = [
     "CAPABILITIES",
     "Anneals",
+    "Chains",
     "Classifies",
     "Completes",
     "Compresses",
@@ -183,6 +184,15 @@ class Interpolates(Protocol):
 
 
 @runtime_checkable
+class Chains(Protocol):
+    """Is a Markov chain that draws one image after the other."""
+
+    def chain(self, *, rows: int = 8, steps: int = 10, seed: int = 0) -> Tensor:
+        """Returns successive states of chains that have burnt in, (rows, steps, C, H, W)."""
+        ...
+
+
+@runtime_checkable
 class Classifies(Protocol):
     """Infers a discrete class; unsupervised models number their classes as they like."""
 
@@ -243,6 +253,7 @@ CAPABILITIES: dict[str, type] = {
     "reconstruct": Reconstructs,
     "traverse": Traverses,
     "interpolate": Interpolates,
+    "chain": Chains,
     "classify": Classifies,
     "features": HasFeatures,
     "illustrate": Illustrates,

@@ -29,6 +29,7 @@ LIKELIHOOD = (
     "{count:short},{split}"
 )
 DENSITY = "{range}(,{dequantisation})" + ANNEALED + ",{count:short},{split}"
+CHAINS = "{features},{rows:int}x{steps:int}"
 SCOPE = "{split}(:{count:short})"
 TREES = "{trees},{train:short}->{test:short}"
 VOTES = "{train_votes:short}->{test_votes:short}-votes"
@@ -182,6 +183,13 @@ ROWS: tuple[Row, ...] = (
         "By what factor the worst class is too frequent or too rare; 1 is right."),
     Row("class_variation", SAMPLES, "share", "lower",
         "Share of samples that would have to change class to match the data."),
+    Row("chain_lag", CHAINS, "steps", "lower",
+        "How many steps a chain takes until the class of its image changes: 1 at every step."),
+    Row("chain_classes", CHAINS, "classes", "higher",
+        "Number of classes that a chain comes by, on average over chains."),
+    Row("parzen", "{samples:short}-samples,{count:short},{split}", "nats", "higher",
+        "Log-density of unseen images under bumps around samples. It misleads: copies and blur "
+        "score best. It stands beside figures of its time and ranks nothing."),
     Row("modes", MODES, "modes", "higher",
         "Number of modes of the data that samples reach at all.", rank=8,
         beside=("high_quality", "mode_spread", "mode_kl")),

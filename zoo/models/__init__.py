@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.models.autoregressive.pixelcnn import PixelCNN
     from zoo.models.classifiers.attributes import AttributeClassifier
     from zoo.models.classifiers.classifier import Classifier
+    from zoo.models.energy.gsn import GSN
     from zoo.models.energy.rbm import RBM
     from zoo.models.flows.nice import NICE
     from zoo.models.flows.real_nvp import RealNVP
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GAN",
     "GMVAE",
+    "GSN",
     "MADE",
     "MODELS",
     "NADE",

@@ -30,6 +30,7 @@ MODELS: Registry[type[L.LightningModule]] = Registry(
         "NADE": "zoo.models.autoregressive.nade",
         "MADE": "zoo.models.autoregressive.made",
         "PixelCNN": "zoo.models.autoregressive.pixelcnn",
+        "GSN": "zoo.models.energy.gsn",
         "RBM": "zoo.models.energy.rbm",
         "NICE": "zoo.models.flows.nice",
         "RealNVP": "zoo.models.flows.real_nvp",

@@ -125,6 +125,12 @@ def walks(model: Any, *, seed: int, n: int = 8, steps: int = 10) -> Tensor:
     return _sheet(rows[alike.argsort(stable=True)[:n].sort().values.to(rows.device)])
 
 
+def chains(model: Any, *, seed: int, n: int = 8, steps: int = 10) -> Tensor:
+    """Draws rows of successive states of chains."""
+    _check_room(model, n * steps)
+    return _sheet(model.chain(rows=n, steps=steps, seed=seed))
+
+
 def lacks_origin(model: Any) -> str:
     """Lines through the origin need a prior to draw their ends from, and images to show."""
     if not draws_codes(model):

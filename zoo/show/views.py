@@ -303,6 +303,13 @@ VIEWS.register(
 )  # fmt: skip
 VIEWS.register(
     View(
+        name="chains", capability="chain", title="Chains", draw=_drawing("chains"),
+        caption="Each row follows a chain, an image for every step",
+        flag="chain", help="follow chains, one along each row", options=(ROWS, STEPS),
+    )
+)  # fmt: skip
+VIEWS.register(
+    View(
         name="origin", capability="decode", title="Through the origin", draw=_drawing("origin"),
         caption="Each row walks from a latent code through the origin to its opposite",
         flag="origin", help="walk from a latent code through the origin to its opposite",

@@ -54,6 +54,8 @@ PROTOCOLS: Registry[Protocol] = Registry(
         "anomaly": "zoo.judge.protocols.anomaly",
         "elbo": "zoo.judge.protocols.likelihood",
         "samples": "zoo.judge.protocols.samples",
+        "chains": "zoo.judge.protocols.chains",
+        "parzen": "zoo.judge.protocols.chains",
         "centres": "zoo.judge.protocols.modes",
         "stacks": "zoo.judge.protocols.modes",
         "midpoints": "zoo.judge.protocols.midpoints",

@@ -43,6 +43,7 @@ KINDS = {  # by the folder of `zoo.models` that a family stands in
     "adversarial": "Generators against critics",
     "variational": "Latent codes",
     "autoregressive": "Pixel by pixel",
+    "energy": "Energies and chains",
     "flows": "Flows",
 }
 GUTTER = 20  # pixels between plates
