@@ -116,7 +116,10 @@ def test_the_command_draws_it_by_its_flag(tilting, capsys):
         ("--tilt --traverse", "are different pictures"),
         ("--tone 0.5", "--tone belongs to --tilt."),
         ("--tilt --tone 2", "--tone must lie in [0, 1], got 2.0."),
-        ("--tilt --steps 3", "--steps belongs to --traverse or --interpolate or --chain or --origin."),
+        (
+            "--tilt --steps 3",
+            "--steps belongs to --traverse or --interpolate or --chain or --origin.",
+        ),
         ("--tilt --label 3", "--label is a condition of samples"),
         ("--tild", "Did you mean --tilt?"),
     ],
