@@ -3,7 +3,6 @@
 import importlib
 import io
 import json
-import math
 import os
 import re
 import shutil
@@ -304,7 +303,7 @@ def test_the_package_is_a_command_and_imports_no_torch_for_it():
 
 @pytest.fixture
 def completing(sample, shelf, tmp_path):
-    """Completes a picture, and returns the images of the grid, (N, 8, 8) of 0, 0.5 and 1."""
+    """Completes a picture, and returns the images of the row, (N, 8, 8, 3) in [0, 1]."""
     torch.manual_seed(0)
     write_entry("half", MODELS["MADE"](ImageSpec(1, 8, 8, 10), hidden=(8,)), {}, shelf=shelf)
     ramp = (torch.arange(64).view(8, 8) % 2 * 255).to(torch.uint8)
@@ -317,14 +316,10 @@ def completing(sample, shelf, tmp_path):
 
     def complete(line, count):
         content, _ = sample(f"--complete in/ramp.bmp {line} --n {count}", model="half")
-        pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("L"))) / 255
-        pixels, side = pixels[16:], 8 * 7 + 2  # below the line that says what is what
-        columns = math.ceil(math.sqrt(count + 2))
-        cells = [
-            pixels[2 + r * side : 2 + r * side + 56 : 7, 2 + c * side : 2 + c * side + 56 : 7]
-            for r, c in (divmod(i, columns) for i in range(count + 2))
-        ]
-        return torch.stack(cells), ramp / 255
+        pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("RGB"))) / 255
+        row = pixels[18 : 18 + 56 : 7]  # below the words that say what is what
+        lefts = range(2, 2 + (count + 2) * 58, 58)
+        return torch.stack([row[:, left : left + 56 : 7] for left in lefts]), ramp / 255
 
     return complete
 
@@ -344,10 +339,13 @@ def test_a_completion_keeps_what_is_not_covered(completing, line, covered):
     cells, image = completing(line, 6)
     mask = torch.zeros(8, 8, dtype=torch.bool)
     mask[covered] = True
+    image = image[..., None].expand(-1, -1, 3)
     assert torch.equal(cells[0], image)
-    assert ((cells[1] - image.where(~mask, torch.tensor(0.5))).abs() < 0.01).all()
+    assert torch.equal(cells[1][~mask], image[~mask])
+    red, _, blue = cells[1][mask].unbind(dim=-1)
+    assert (blue > red).all(), "what is covered has a colour that no grey image has"
     assert (cells[2:, ~mask] == image[~mask]).all()
-    assert (cells[2:, mask] != image[mask]).any(1).all()
+    assert (cells[2:, mask] != image[mask]).flatten(1).any(1).all()
 
 
 @pytest.mark.parametrize(

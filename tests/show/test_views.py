@@ -174,7 +174,10 @@ def test_the_gallery_shows_it_with_its_caption_and_how_to_draw_more(tilting, tmp
     [
         ("samples", "Samples, the first ones drawn, none chosen"),
         ("captions", "Below each caption: four sketches, each beside what was made of it"),
-        ("completions", "An unseen image, the half of it that is kept, and ways to complete it"),
+        (
+            "completions",
+            "An unseen image, the half of it that is kept, and ways to draw what is hatched",
+        ),
         ("reconstructions", "Unseen images, and below each its reconstruction from its code"),
         ("origin", "Each row walks from a latent code through the origin to its opposite"),
         ("traversals", "One image, and what each code makes of it; a row for every code"),
