@@ -272,7 +272,7 @@ CASES = {
     "recipe with an unknown key": bad(MODEL + DATA + "trianer: {}\n", "Did you mean trainer?"),
     "no recipe": fit("--model.width 3", "the recipe comes first"),
     "model misspelt": bad(MODEL.replace("InfoGAN", "InfoGNA") + DATA, "Did you mean InfoGAN?"),
-    "data misspelt": bad(MODEL + DATA.replace("Digits", "Digit"), "Did you mean Digits?"),
+    "data misspelt": bad(MODEL + DATA.replace("Digits", "Digitz"), "Did you mean Digits?"),
     "argument misspelt in the recipe": bad(
         MODEL.replace("width", "widht") + DATA,
         "InfoGAN has no argument 'widht'. Did you mean width?",
