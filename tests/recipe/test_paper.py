@@ -109,7 +109,8 @@ def test_figures_of_the_zoos_recipes_say_where_they_stand(path):
     if section is None:
         return
     paper = read_paper(section, path.stem)
-    assert re.search(r"\d{4}( \(\w+\))?, arXiv:\d{4}\.\d{4}", paper.source)
+    # Papers before arXiv have the conference in its place.
+    assert re.search(r"\d{4}( \(\w+\))?, arXiv:\d{4}\.\d{4}|(19|20)\d{2} \(\w+\)", paper.source)
     assert "[" in paper.figure, "a figure without its protocol compares with nothing"
     assert paper.method, "say whose figure it is: paper.method"
     assert "objective" in section, "say whether the objective is the paper's: paper.objective"

@@ -80,7 +80,7 @@ BROKEN = {
     "no data": ("model: InfoGAN\n", "has no data"),
     "model a number": ("model: 3\ndata: Digits\n", "model must name a class"),
     "model unknown": ("model: InfoGEN\ndata: Digits\n", "Did you mean InfoGAN?"),
-    "data unknown": ("model: InfoGAN\ndata: Digit\n", "Did you mean Digits?"),
+    "data unknown": ("model: InfoGAN\ndata: Digitz\n", "Did you mean Digits?"),
     "argument outside": (
         "model: {class_path: InfoGAN, width: 4}\ndata: Digits\n",
         "arguments belong under init_args",
