@@ -62,7 +62,7 @@ from zoo.functional.boltzmann import (
     visible_mean,
 )
 from zoo.functional.density import dequantise
-from zoo.functional.draws import normal, uniform
+from zoo.functional.draws import uniform
 from zoo.functional.paths import line
 from zoo.models.registry import MODELS
 from zoo.optim.ema import ema_of, update_ema
@@ -83,7 +83,7 @@ class _Weights(nn.Module):
 
     def __init__(self, visible: int, hidden: int) -> None:
         super().__init__()
-        self.w = nn.Parameter(0.01 * normal(visible, hidden, generator=None))
+        self.w = nn.Parameter(nn.init.normal_(torch.empty(visible, hidden), std=0.01))
         self.b = nn.Parameter(torch.zeros(visible))
         self.c = nn.Parameter(torch.zeros(hidden))
 
