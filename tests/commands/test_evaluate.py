@@ -49,7 +49,7 @@ def test_two_evaluations_are_equal(run, tmp_path):
         (["nobody"], "no model 'nobody'"),
         (["{run}", "--protocl", "full"], "Did you mean --protocol?"),
         (["{run}", "--protocol", "slow"], "--protocol"),
-        (["{run}", "--data", "Digit"], "Did you mean Digits?"),
+        (["{run}", "--data", "Digitz"], "Did you mean Digits?"),
         (["{run}", "--features", "features_dogs"], "no model 'features_dogs'"),
         ([], "NAME_OR_RUN"),
     ],

@@ -63,7 +63,7 @@ def test_data_come_from_the_recipe_or_by_name(subject):
     assert data_for(subject, None, None).batch_size == 32
     assert type(data_for(subject, "Digits", None)).__name__ == "Digits"
     with pytest.raises(UserError, match="Did you mean Digits"):
-        data_for(subject, "digit", None)
+        data_for(subject, "digitz", None)
 
 
 def test_models_of_bits_and_of_greys_are_compared_on_data_that_are_named(subject):
