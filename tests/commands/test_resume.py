@@ -6,6 +6,8 @@ import json
 import pytest
 import torch
 
+from zoo.fit import main
+
 BATCHES = 19  # per epoch
 COMMON = ("--save_every=7", "--data.binarize=dynamic", "--pictures_every=2")
 ACCIDENTS = {
@@ -97,6 +99,19 @@ def test_a_finished_run_continues_with_more_epochs(shared_runs, killed):
     assert longer["epoch"] == whole["epoch"]
     a, b = (rows(shared_runs.folder(name)) for name in ("longer", "whole"))
     assert [(r["step"], r["epoch"]) for r in a] == [(r["step"], r["epoch"]) for r in b]
+
+
+def test_a_runs_own_recipe_continues_that_run_and_not_a_newer_one(runs):
+    one = (*COMMON, "--trainer.max_epochs=1")
+    assert runs.here(*one, "--seed_everything=3") == 0
+    older = runs.folder()
+    assert runs.here(*one, "--seed_everything=4", "--name=newer") == 0
+    (newer,) = (runs.root / "newer").iterdir()
+    newer = newer.rename(older.with_name("newer"))
+    before = rows(newer)
+    line = ["--ckpt_path=last", "--trainer.max_epochs=2"]
+    assert main([str(older / "recipe.yaml"), *line]) == 0
+    assert rows(newer) == before and int(rows(older)[-1]["step"]) == 2 * BATCHES
 
 
 def test_another_seed_is_refused(shared_runs, killed, capsys):

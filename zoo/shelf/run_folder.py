@@ -121,6 +121,12 @@ class RunFolder:
         return max(saved, key=lambda folder: folder.last.stat().st_mtime)
 
     @classmethod
+    def of_recipe(cls, recipe: Path) -> RunFolder | None:
+        """Returns the run whose own recipe a file is; None of others, or if nothing is saved."""
+        folder = cls(recipe.resolve().parent)
+        return folder if recipe.name == folder.recipe.name and folder.last.is_file() else None
+
+    @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> RunFolder | None:
         """Returns the run that a checkpoint belongs to, or None if it lies elsewhere."""
         folder = cls(checkpoint.resolve().parent.parent)

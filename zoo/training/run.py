@@ -101,7 +101,7 @@ class Fit(LightningCLI):
     folder: RunFolder
 
     def __init__(self, path: Path, recipe: dict[str, Any], overrides: Sequence[str]) -> None:
-        self.recipe_name = path.stem
+        self.recipe_name, self.recipe_path = path.stem, path
         full, overrides = gather_loggers(with_full_paths(recipe), overrides)
         set_parsing_settings(
             # A recipe cannot name code from elsewhere: nothing else is imported, let alone run.
@@ -274,7 +274,7 @@ class Fit(LightningCLI):
         given = parent_run()
         found = RunFolder(Path(given)) if given else None
         if wanted == "last":
-            found = found or RunFolder.newest(root, name)
+            found = found or RunFolder.of_recipe(self.recipe_path) or RunFolder.newest(root, name)
             self.checkpoint = found.last
         elif wanted is not None:
             self.checkpoint = Path(wanted)
