@@ -52,9 +52,8 @@ class Monitors(L.Callback):
         # Lightning's own checkpoints look up whole names, and only warn of wrong ones.
         self._whole = [(OPTION, one.monitor) for one in keeps if one.monitor]
         self.scores = scores
-        self._all_known = len(stops) + len(keeps) == len(
-            given
-        )  # other callbacks may log what they like
+        # Other callbacks may log what they like.
+        self._all_known = len(stops) + len(keeps) == len(given)
         self._validated: list[str] | None = None
         self._splits: dict[str, str] = {}  # of names as the log prints them
         for one in stops:
